@@ -1,0 +1,1 @@
+"""Tidy frames of runs to statistics, figures and reports. Knows no MLflow."""

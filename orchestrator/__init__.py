@@ -1,0 +1,1 @@
+"""From a sweep file to tracked runs: planning, dispatch, tracking, command line."""

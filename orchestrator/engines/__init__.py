@@ -1,0 +1,1 @@
+"""Where cohorts run: one small protocol, one module per place."""
