@@ -1,0 +1,193 @@
+"""Trains a cohort: runs of one shape as one stack, each exactly as if it were alone.
+
+A run's data and noise depend on its seed and epoch, its weights on its own gradient; learning rate,
+β, patience and number of epochs are its own. What all runs of a cohort share are the shapes of
+their tensors. A run that stops, or fails, leaves the stack at the end of its epoch.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.data import DataSet
+from models.evaluate import evaluate
+from models.latent import LatentModel
+from models.losses import Objective
+from models.optim import learning_rate
+from models.sampling import Sampler
+from models.stack import Stack
+
+
+@dataclass(frozen=True)
+class Run:
+    """What may differ within a cohort.
+
+    Attributes:
+        key: the run's name in events.
+        seed: of initial weights, data and noise.
+        lr: highest learning rate.
+        warmup: w, epochs of β annealing, of rising learning rate, and of patience.
+        epochs: at most so many.
+    """
+
+    key: str
+    seed: int
+    lr: float
+    warmup: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs that train as one stack, and all that they agree on (experiments.md sections 2, 3)."""
+
+    dataset: str
+    model: str
+    z_dim: int
+    mid_dim: int
+    layers: int
+    act: str
+    inv_h: bool
+    min_logvar: int
+    batch_size: int
+    q_x_samples: str
+    runs: tuple[Run, ...]
+
+    def objective(self, x_dim: int) -> Objective:
+        """Returns what the runs minimise on data of `x_dim` dimensions."""
+        model = LatentModel(
+            x_dim=x_dim,
+            z_dim=self.z_dim,
+            mid_dim=self.mid_dim,
+            layers=self.layers,
+            act=self.act,
+            min_scale=10.0**-self.min_logvar,
+            fixed_encoder_scale=self.model == "ae",
+        )
+        return Objective(self.model, model, self.inv_h, self.q_x_samples)
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """A run has trained an epoch. Losses in nats; beta and lr are those of the epoch."""
+
+    key: str
+    epoch: int
+    train_loss: float
+    test_loss: float
+    beta: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """A run has stopped and was measured.
+
+    Attributes:
+        key: of the run.
+        metrics: as `models.evaluate` names them, and best_epoch, best_loss, epochs_run.
+        weights: of the best epoch, by name, on the CPU.
+    """
+
+    key: str
+    metrics: dict[str, float]
+    weights: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """A run's training loss turned NaN or infinite."""
+
+    key: str
+    epoch: int
+    reason: str
+
+
+Event = EpochEnd | RunEnd | RunFailed
+
+
+def train(cohort: Cohort, data: DataSet, device: str = "cpu") -> Iterator[Event]:
+    """Trains the runs of a cohort to their ends.
+
+    Args:
+        cohort: what to train.
+        data: the cohort's data set.
+        device: a torch device.
+
+    Yields:
+        the events of each epoch, as they happen.
+    """
+    objective = cohort.objective(data.dims)
+    sampler = Sampler(data, cohort.batch_size, cohort.z_dim, torch.device(device))
+    slots = [Slot(run) for run in cohort.runs]
+    stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
+    while slots:
+        yield from _train_epoch(slots, stack)
+        live = [row for row, slot in enumerate(slots) if not slot.stopped]
+        for row, slot in enumerate(slots):
+            if slot.stopped and not slot.failed:
+                yield _measured(slot, stack, row)
+        if len(live) < len(slots):
+            slots = [slots[row] for row in live]
+            stack.shrink(live)
+
+
+@dataclass
+class Slot:
+    """Where a run of the stack stands; `best_epoch` is 0 until an epoch has counted."""
+
+    run: Run
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    failed: bool = False
+
+    def judge(self, test_loss: float) -> bool:
+        """Notes the test loss of this epoch; returns whether its weights are the best so far.
+
+        Epochs count from `warmup` on; of a run in which none did, the last one counts.
+        """
+        counts = self.epoch >= self.run.warmup and test_loss < self.best_loss
+        last_resort = self.epoch == self.run.epochs and self.best_epoch == 0
+        if counts or last_resort:
+            self.best_epoch, self.best_loss = self.epoch, test_loss
+        return counts or last_resort
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run ends here: failed, or no epochs left, or `warmup` + 1 without a best."""
+        waited = self.epoch - self.best_epoch if self.best_epoch else 0
+        return self.failed or self.epoch >= self.run.epochs or waited > self.run.warmup
+
+
+def _train_epoch(slots: list[Slot], stack: Stack) -> Iterator[Event]:
+    for slot in slots:
+        slot.epoch += 1
+    runs = [slot.run for slot in slots]
+    moments = [(slot.run.seed, slot.epoch) for slot in slots]
+    lr = [learning_rate(s.run.lr, s.run.warmup, s.epoch) for s in slots]
+    beta = [stack.objective.beta(s.run.warmup, s.epoch) for s in slots]
+    train_loss = stack.train_epoch(moments, lr, beta)
+    test_loss = stack.test_epoch(moments)
+    for row, (slot, run) in enumerate(zip(slots, runs, strict=True)):
+        yield EpochEnd(run.key, slot.epoch, train_loss[row], test_loss[row], beta[row], lr[row])
+        if not math.isfinite(train_loss[row]):
+            slot.failed = True
+            reason = f"the training loss turned {train_loss[row]} in epoch {slot.epoch}"
+            yield RunFailed(run.key, slot.epoch, reason)
+        elif slot.judge(test_loss[row]):
+            stack.keep_weights(row)
+
+
+def _measured(slot: Slot, stack: Stack, row: int) -> RunEnd:
+    weights = stack.best_weights(row)
+    metrics = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
+    metrics |= {
+        "best_epoch": slot.best_epoch,
+        "best_loss": slot.best_loss,
+        "epochs_run": slot.epoch,
+    }
+    return RunEnd(slot.run.key, metrics, {name: w[0].cpu() for name, w in weights.items()})

@@ -1,0 +1,60 @@
+"""Log-densities and reparameterised samples, in nats.
+
+A density is over the last axis, whose features are independent: `log_prob` sums over it. Constants
+(2π) are always included. Samples are made from noise that the caller draws, so that a function of
+(weights, data, noise) has no randomness of its own.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A Gaussian with diagonal covariance.
+
+    Attributes:
+        mean: with shape (R, B, F).
+        scale: σ, with shape (R, B, F), or a float for all.
+    """
+
+    mean: Tensor
+    scale: Tensor | float
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Returns mean + scale·noise, noise ~ N(0, I); all with shape (R, B, F)."""
+        return self.mean + self.scale * noise
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns the log-density at x with shape (R, B, F): nats, with shape (R, B)."""
+        return self._log_prob_of_noise((x - self.mean) / self.scale)
+
+    def log_prob_of_sample(self, noise: Tensor) -> Tensor:
+        """Returns `log_prob(sample(noise))`, with shape (R, B), without the detour over x.
+
+        The gradient is that of the reparameterised sample too: at x = mean + scale·noise the
+        standardised x is the noise, whatever mean and scale are.
+        """
+        return self._log_prob_of_noise(noise)
+
+    def _log_prob_of_noise(self, noise: Tensor) -> Tensor:
+        if isinstance(self.scale, float):
+            log_scale = math.log(self.scale) * noise.shape[-1]
+        else:
+            log_scale = self.scale.log().sum(-1)
+        return standard_normal_log_prob(noise) - log_scale
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """Returns log N(z; 0, I) over the last axis: z with shape (R, B, F) to nats (R, B)."""
+    return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI)
+
+
+def log_mixture_of_two(a: Tensor, b: Tensor) -> Tensor:
+    """Returns log(½·eᵃ + ½·eᵇ), elementwise: the log-density of an even mixture of two."""
+    return torch.logaddexp(a, b) - math.log(2)

@@ -1,0 +1,249 @@
+"""Mutual information by estimator 1 of Kraskov, Stögbauer and Grassberger (cond-mat/0305641).
+
+For N pairs (x_i, z_i), with r_i the max-norm distance from pair i to its k-th neighbour in the
+joint space, and n_x, n_z the numbers of other points strictly closer than r_i in one space alone,
+
+    I(x; z) = ψ(k) + ψ(N) − ⟨ψ(n_x + 1) + ψ(n_z + 1)⟩    in nats.
+
+The counts are exact in float64. Beyond ten dimensions a k-d tree looks at nearly every pair, one
+at a time; here 64 pairs are looked at in one instruction. Each column is cut into buckets at its
+quantiles, and for each cut a bit per point says whether the point lies below it. The points of a
+range of buckets are then the XOR of two rows of bits, and those of a box the AND over the columns.
+A box rounded outwards to cuts holds all points of the ball, a box rounded inwards only points of
+it: just the few between the two are measured.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import digamma
+
+BUCKETS = 128  # more: fewer points to measure; fewer: bits that stay in the cache
+SLACK = 4 * np.finfo(np.float64).eps  # of a box's edge, relative: outweighs its rounding
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `function` compiled, and kept on disk where there's a folder to keep it in."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(nogil=True)(function)
+
+
+def ksg_mutual_information(x: ArrayLike, z: ArrayLike, k: int = 5) -> float:
+    """Returns the mutual information of the pairs (x_i, z_i), in nats.
+
+    Args:
+        x: observations with shape (N, D), or (N,) for D = 1.
+        z: latents with shape (N, d), or (N,) for d = 1.
+        k: which neighbour in the joint space sets the distance.
+
+    Raises:
+        ValueError: N is not the same in both, is not larger than `k`, or a value isn't finite.
+    """
+    spaces = [_points(x), _points(z)]
+    count = len(spaces[0])
+    if len(spaces[1]) != count:
+        raise ValueError(f"x has {count} points and z has {len(spaces[1])}; they must be pairs")
+    if not 1 <= k < count:
+        raise ValueError(f"k = {k} needs at least {k + 1} points, and k >= 1; there are {count}")
+    joint = np.concatenate(spaces, axis=1)
+    if not np.isfinite(joint).all():
+        raise ValueError("x and z must be finite")
+    widest = np.argsort(joint[:, joint.var(axis=0).argmax()], kind="stable")
+    radii = _kth_distances(joint, *_index(joint), widest, k)
+    close = [_strictly_closer(points, *_index(points), radii) for points in spaces]
+    mean = np.mean(digamma(close[0] + 1) + digamma(close[1] + 1))
+    return float(digamma(k) + digamma(count) - mean)
+
+
+def _points(values: ArrayLike) -> NDArray[np.float64]:
+    """Returns `values` with shape (N, D)."""
+    points = np.ascontiguousarray(values, dtype=np.float64)
+    return points[:, None] if points.ndim == 1 else points
+
+
+def _index(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+    """Returns the cuts and the bits of every column.
+
+    Args:
+        points: with shape (N, D).
+
+    Returns:
+        cuts with shape (D, BUCKETS + 1), ascending, the first at the smallest value and the last
+        above the largest; bits with shape (D, BUCKETS + 2, words): bit n of row b is set where
+        point n is less than b cuts up. A value v lies `searchsorted(cuts, v, "right")` cuts up.
+    """
+    count, dims = points.shape
+    ranks = np.arange(BUCKETS) * count // BUCKETS
+    cuts = np.empty((dims, BUCKETS + 1))
+    cuts[:, :-1] = np.sort(points, axis=0)[ranks].T
+    cuts[:, -1] = np.nextafter(points.max(axis=0), np.inf)
+    bits = np.zeros((dims, BUCKETS + 2, -(-count // 64)), dtype=np.uint64)
+    _fill(points, cuts, bits)
+    return cuts, bits
+
+
+@compiled
+def _ones(word: np.uint64) -> np.int64:
+    """Returns the number of set bits (LLVM knows the pattern and makes one instruction of it)."""
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    low = np.uint64(0x3333333333333333)
+    word = (word & low) + ((word >> np.uint64(2)) & low)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def _cuts_up(cuts: NDArray[np.float64], value: float) -> int:
+    """Returns the number of cuts not above `value`; cuts with shape (BUCKETS + 1,)."""
+    low, high = 0, len(cuts)
+    while low < high:
+        middle = (low + high) // 2
+        if cuts[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64], bound: float) -> float:
+    """Returns the max-norm distance of two points, or infinity if it's not below `bound`."""
+    largest = 0.0
+    for c in range(len(a)):
+        apart = abs(a[c] - b[c])
+        if apart >= bound:
+            return np.inf
+        largest = max(largest, apart)
+    return largest
+
+
+@compiled
+def _insert(best: NDArray[np.float64], value: float) -> None:
+    """Puts `value` into the ascending k smallest so far, if it's one of them."""
+    place = len(best) - 1
+    if value < best[place]:
+        while place > 0 and best[place - 1] > value:
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = value
+
+
+@compiled
+def _box(
+    centre: NDArray[np.float64],
+    radius: float,
+    cuts: NDArray[np.float64],
+    bits: NDArray[np.uint64],
+    inwards: int,
+    inside: NDArray[np.uint64],
+    start: int,
+    stop: int,
+) -> None:
+    """Sets the words `start` to `stop` of `inside` to the points in a box around `centre`.
+
+    Args:
+        centre: with shape (D,).
+        radius: half of the box's side, as long as the buckets' cuts allow.
+        cuts: with shape (D, BUCKETS + 1).
+        bits: with shape (D, BUCKETS + 2, words).
+        inwards: 1 rounds the box inwards, 0 outwards.
+        inside: written; with shape (words,).
+        start: the first word.
+        stop: the word after the last.
+    """
+    rows = bits.shape[1] - 1
+    inside[start:stop] = bits[0, rows, start:stop]
+    for c in range(len(centre)):
+        slack = SLACK * (abs(centre[c]) + radius)
+        edge = radius - slack if inwards else radius + slack
+        low = _cuts_up(cuts[c], centre[c] - edge) + inwards
+        high = min(_cuts_up(cuts[c], centre[c] + edge) + 1 - inwards, rows)
+        if low >= high:
+            inside[start:stop] = 0
+            return
+        if low > 1 or high < rows:
+            for w in range(start, stop):
+                inside[w] &= bits[c, high, w] ^ bits[c, low, w]
+
+
+@compiled
+def _fill(points: NDArray[np.float64], cuts: NDArray[np.float64], bits: NDArray[np.uint64]) -> None:
+    """Sets the bits of `_index`."""
+    for n in range(points.shape[0]):
+        bit = np.uint64(1) << np.uint64(n & 63)
+        for c in range(points.shape[1]):
+            bits[c, _cuts_up(cuts[c], points[n, c]) + 1, n >> 6] |= bit
+    for c in range(bits.shape[0]):
+        for b in range(1, bits.shape[1]):
+            for w in range(bits.shape[2]):
+                bits[c, b, w] |= bits[c, b - 1, w]
+
+
+@compiled
+def _kth_distances(
+    points: NDArray[np.float64],
+    cuts: NDArray[np.float64],
+    bits: NDArray[np.uint64],
+    order: NDArray[np.int64],
+    k: int,
+) -> NDArray[np.float64]:
+    """Returns every point's max-norm distance to its k-th neighbour, with shape (N,).
+
+    A bound from neighbours in `order` is narrowed on an eighth of the points, then on the rest.
+    """
+    count, words = len(points), bits.shape[2]
+    result, best, inside = np.empty(count), np.empty(k), np.empty(words, np.uint64)
+    reach, eighth = max(k, 32), (words + 7) // 8
+    for p in range(count):
+        i = order[p]
+        best[:] = np.inf
+        for q in range(max(0, p - reach), min(count, p + reach + 1)):
+            if q != p:
+                _insert(best, _distance(points[i], points[order[q]], best[-1]))
+        best[:] = best[-1]  # found again below, those that count
+        for start, stop in ((0, eighth), (eighth, words)):
+            _box(points[i], best[-1], cuts, bits, 0, inside, start, stop)
+            for w in range(start, stop):
+                word = inside[w]
+                while word:
+                    low = word & (~word + np.uint64(1))
+                    word ^= low
+                    j = 64 * w + _ones(low - np.uint64(1))
+                    if j != i:
+                        _insert(best, _distance(points[i], points[j], best[-1]))
+        result[i] = best[-1]
+    return result
+
+
+@compiled
+def _strictly_closer(
+    points: NDArray[np.float64],
+    cuts: NDArray[np.float64],
+    bits: NDArray[np.uint64],
+    radii: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Returns how many others lie strictly closer to a point than its radius, with shape (N,)."""
+    count, words = len(points), bits.shape[2]
+    result = np.zeros(count, np.int64)
+    outer, inner = np.empty(words, np.uint64), np.empty(words, np.uint64)
+    for i in range(count):
+        if radii[i] == 0:
+            continue
+        _box(points[i], radii[i], cuts, bits, 0, outer, 0, words)
+        _box(points[i], radii[i], cuts, bits, 1, inner, 0, words)
+        total = -1  # itself
+        for w in range(words):
+            total += _ones(inner[w])
+            word = outer[w] & ~inner[w]
+            while word:
+                low = word & (~word + np.uint64(1))
+                word ^= low
+                j = 64 * w + _ones(low - np.uint64(1))
+                total += _distance(points[i], points[j], radii[i]) < radii[i]
+        result[i] = total
+    return result

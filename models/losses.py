@@ -1,0 +1,175 @@
+"""The losses, one function each, of a stack of runs (arXiv 1910.03175; experiments.md section 3).
+
+With joint densities p(x, z) = p(x|z) p(z) and q(x, z) = q(z|x) q(x):
+
+- VAE    −log p(x|z) + β (log q(z|x) − log p(z)),                      x ~ data, z ~ q(z|x)
+- A-MIM  −½ [log p(x|z) + log p(z) + β (log q(z|x) + log q(x))],        x ~ data, z ~ q(z|x)
+- MIM    the same, plus the same expression on                          z ~ P(z), x ~ p(x|z)
+- AE     −log p(x|z)
+
+One sample each, reparameterised. On encoder samples q(x) is the marginal
+log q(x) = log p(x|z) + log p(z) − log q(z|x), in which log q(z|x) cancels, so that A-MIM is
+−½ (1 + β) (log p(x|z) + log p(z)).
+
+With `inv_h` (the "entropy prior", inverted): the VAE adds −(log q(z|x) + log q(x)); MIM and A-MIM
+add β·log(½ p(x,z) + ½ q(x,z)), always with log q(x) := log p(x|z).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.distributions import log_mixture_of_two
+from models.latent import LatentModel
+from models.nn import Weights
+from models.optim import annealed_beta
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard Gaussian noise of one minibatch; those that a loss doesn't use are None.
+
+    Attributes:
+        z: of z ~ q(z|x), with shape (R, B, Z).
+        anchor: z ~ P(z) itself, with shape (R, B, Z).
+        x: of x ~ p(x|z), with shape (R, B, D).
+        z_marginal: of the fresh z' ~ q(z'|x) in log q(x), with shape (R, B, Z).
+    """
+
+    z: Tensor
+    anchor: Tensor | None = None
+    x: Tensor | None = None
+    z_marginal: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss per item, in nats, on samples of the two directions.
+
+    Attributes:
+        encoder: on x ~ data, z ~ q(z|x), with shape (R, B).
+        decoder: on z ~ P(z), x ~ p(x|z), with shape (R, B); None when that direction is off.
+    """
+
+    encoder: Tensor
+    decoder: Tensor | None = None
+
+    def objective(self, items: int) -> Tensor:
+        """Returns what is minimised, with shape (R,): the directions' means over B, added."""
+        loss = self.encoder[:, :items].mean(-1)
+        return loss if self.decoder is None else loss + self.decoder[:, :items].mean(-1)
+
+    def reported(self, objective: Tensor) -> Tensor:
+        """Returns what is reported of `objective`, with shape (R,): the directions' mean."""
+        return objective if self.decoder is None else 0.5 * objective
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a run minimises, apart from β.
+
+    Attributes:
+        loss: key of `LOSSES`.
+        model: its networks and densities.
+        inv_h: whether the inverted entropy prior is added.
+        q_x_samples: log q(x) on decoder samples: "conditional", log p(x|z) at the same z, or
+            "marginal", at a fresh z' ~ q(z'|x).
+    """
+
+    loss: str
+    model: LatentModel
+    inv_h: bool = False
+    q_x_samples: str = "conditional"
+
+    def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
+        """Returns the loss of a minibatch; arguments as for `vae`."""
+        return LOSSES[self.loss](self, weights, x, noise, beta)
+
+    def beta(self, warmup: int, epoch: int) -> float:
+        """Returns β of a training epoch (from 1); an auto-encoder has none."""
+        return 0.0 if self.loss == "ae" else annealed_beta(warmup, epoch)
+
+    def noise_names(self, decoder_samples: bool) -> tuple[str, ...]:
+        """Returns the fields of `Noise` that the loss needs, with or without decoder samples."""
+        if self.loss != "mim" or not decoder_samples:
+            return ("z",)
+        marginal = ("z_marginal",) if self.q_x_samples == "marginal" else ()
+        return ("z", "anchor", "x", *marginal)
+
+
+def vae(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
+    """Returns the VAE's loss, −ELBO at β = 1.
+
+    Args:
+        objective: what is minimised.
+        weights: of the stack.
+        x: with shape (R, B, D).
+        noise: of the minibatch.
+        beta: β, with shape (R, 1).
+    """
+    model = objective.model
+    q_z_given_x = model.encode(weights, x)
+    z = q_z_given_x.sample(noise.z)
+    log_p_x_given_z = model.decode(weights, z).log_prob(x)
+    log_p_z = model.log_p_z(z)
+    loss = -log_p_x_given_z + beta * (q_z_given_x.log_prob_of_sample(noise.z) - log_p_z)
+    if objective.inv_h:
+        loss = loss - (log_p_x_given_z + log_p_z)
+    return Loss(loss)
+
+
+def ae(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
+    """Returns the auto-encoder's loss, −log p(x|z); arguments as for `vae`, β unused."""
+    z = objective.model.encode(weights, x).sample(noise.z)
+    return Loss(-objective.model.decode(weights, z).log_prob(x))
+
+
+def amim(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
+    """Returns the loss of asymmetric MIM, on encoder samples alone; arguments as for `vae`."""
+    model = objective.model
+    q_z_given_x = model.encode(weights, x)
+    z = q_z_given_x.sample(noise.z)
+    log_p_x_given_z = model.decode(weights, z).log_prob(x)
+    log_p_xz = log_p_x_given_z + model.log_p_z(z)
+    loss = -0.5 * (1 + beta) * log_p_xz
+    if objective.inv_h:
+        log_q_xz = q_z_given_x.log_prob_of_sample(noise.z) + log_p_x_given_z
+        loss = loss + beta * log_mixture_of_two(log_p_xz, log_q_xz)
+    return Loss(loss)
+
+
+def mim(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
+    """Returns MIM's loss; arguments as for `vae`.
+
+    The decoder's direction is computed when `noise` has its part: during warm-up it is off.
+    """
+    loss = amim(objective, weights, x, noise, beta)
+    if noise.anchor is None:
+        return loss
+    return Loss(loss.encoder, _decoder_direction(objective, weights, noise, beta))
+
+
+def _decoder_direction(
+    objective: Objective, weights: Weights, noise: Noise, beta: Tensor
+) -> Tensor:
+    model, z = objective.model, noise.anchor
+    assert z is not None
+    assert noise.x is not None
+    p_x_given_z = model.decode(weights, z)
+    x = p_x_given_z.sample(noise.x)
+    log_p_x_given_z = p_x_given_z.log_prob_of_sample(noise.x)
+    log_p_xz = log_p_x_given_z + model.log_p_z(z)
+    log_q_z_given_x = model.encode(weights, x).log_prob(z)
+    log_q_x = log_p_x_given_z
+    if objective.q_x_samples == "marginal":
+        assert noise.z_marginal is not None
+        log_q_x = model.log_q_x(weights, x, noise.z_marginal)
+    loss = -0.5 * (log_p_xz + beta * (log_q_z_given_x + log_q_x))
+    if objective.inv_h:
+        loss = loss + beta * log_mixture_of_two(log_p_xz, log_q_z_given_x + log_p_x_given_z)
+    return loss
+
+
+LossFunction = Callable[[Objective, Weights, Tensor, Noise, Tensor], Loss]
+LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": ae}

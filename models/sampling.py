@@ -1,0 +1,84 @@
+"""Minibatches and noise of a stack, each run's drawn from streams of its own seed and epoch.
+
+A part of an epoch is S minibatches at once: with shape (S, R, B', F), B' = padded(B), laid out
+feature-major (see `models.nn`). Runs of one seed at one epoch share what is drawn.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.data import DataSet, Split
+from models.losses import Noise
+from models.nn import padded
+from models.rng import generator
+
+Moment = tuple[int, int]
+"""(seed, epoch) of a run: what its data and noise depend on."""
+
+ITEMS_AT_ONCE = 10_000
+"""Items of an epoch whose data and noise are in memory at once, about."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws what the runs of a cohort train and are tested on.
+
+    Attributes:
+        data: the data set.
+        batch_size: B; items that don't fill a minibatch are dropped.
+        z_dim: Z.
+        device: where the tensors go; they are drawn on the CPU, so that devices agree.
+    """
+
+    data: DataSet
+    batch_size: int
+    z_dim: int
+    device: torch.device
+
+    def count(self, split: Split) -> int:
+        """Returns S, the number of minibatches of an epoch."""
+        return self.data.items(split) // self.batch_size
+
+    def minibatches(
+        self, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
+    ) -> Iterator[tuple[Tensor, Noise]]:
+        """Yields x with shape (R, B', D) and the noise of each minibatch of an epoch.
+
+        Args:
+            split: which items; each split has noise of its own.
+            moments: of the R runs.
+            noise_names: the fields of `Noise` that are wanted.
+        """
+        items = {moment: self.data.draw(split, *moment)[0] for moment in dict.fromkeys(moments)}
+        batches = {moment: self._batches(x) for moment, x in items.items()}
+        at_once = max(1, ITEMS_AT_ONCE // self.batch_size)
+        total = len(batches[moments[0]])
+        for part, start in enumerate(range(0, total, at_once)):
+            x = self._stack({m: b[start : start + at_once] for m, b in batches.items()}, moments)
+            noise = {name: self._noise(name, split, moments, part, len(x)) for name in noise_names}
+            for index in range(len(x)):
+                yield x[index], Noise(**{name: drawn[index] for name, drawn in noise.items()})
+
+    def _batches(self, items: Tensor) -> Tensor:
+        """Cuts items (N, D) into minibatches (N // B, D, B'), in views where no padding is due."""
+        count = len(items) // self.batch_size
+        batches = items[: count * self.batch_size].unflatten(0, (count, self.batch_size)).mT
+        padding = padded(self.batch_size) - self.batch_size
+        return torch.nn.functional.pad(batches, (0, padding)) if padding else batches
+
+    def _noise(
+        self, name: str, split: Split, moments: Sequence[Moment], part: int, count: int
+    ) -> Tensor:
+        features = self.data.dims if name == "x" else self.z_dim
+        shape = (count, features, padded(self.batch_size))
+        drawn = {
+            moment: torch.randn(shape, generator=generator("noise", split, name, *moment, part))
+            for moment in dict.fromkeys(moments)
+        }
+        return self._stack(drawn, moments)
+
+    def _stack(self, drawn: dict[Moment, Tensor], moments: Sequence[Moment]) -> Tensor:
+        return torch.stack([drawn[moment] for moment in moments], dim=1).to(self.device).mT

@@ -1,0 +1,115 @@
+"""The tensors of a stack of runs, and an epoch of training or testing them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.losses import Objective
+from models.nn import flat_size, flatten, initial_weights, named_views
+from models.optim import Adam
+from models.sampling import Moment, Sampler
+
+
+class Stack:
+    """The weights of R runs and their optimiser.
+
+    Attributes:
+        objective: what the runs minimise.
+        sampler: of their data and noise.
+        weights: with shape (R, P), rows as in `models.nn`.
+        best: the weights that each run keeps, with shape (R, P).
+        adam: the optimiser's state.
+    """
+
+    def __init__(self, objective: Objective, sampler: Sampler, seeds: Sequence[int]) -> None:
+        self.objective = objective
+        self.sampler = sampler
+        self.shapes = objective.model.shapes()
+        rows = [initial_weights(self.shapes, seed) for seed in seeds]
+        self.weights = torch.cat(rows).to(sampler.device)
+        self.best = self.weights.clone()
+        self.adam = Adam.zeros(self.weights)
+
+    def train_epoch(
+        self, moments: Sequence[Moment], lr: Sequence[float], beta: Sequence[float]
+    ) -> list[float]:
+        """Trains an epoch; returns each run's mean training loss, in nats.
+
+        Runs with and without decoder samples (β >= 1 or not yet) are trained one part after the
+        other, so that neither pays for, nor is touched by, the other's terms.
+
+        Args:
+            moments: (seed, epoch) of each run.
+            lr: learning rate of each run.
+            beta: β of each run.
+        """
+        losses = torch.zeros(len(moments), device=self.sampler.device)
+        for decoder_samples in (False, True):
+            chosen = [row for row, b in enumerate(beta) if (b >= 1) == decoder_samples]
+            if chosen:
+                losses[chosen] = self._train_rows(chosen, moments, lr, beta, decoder_samples)
+        return losses.tolist()
+
+    def _train_rows(
+        self,
+        chosen: list[int],
+        moments: Sequence[Moment],
+        lr: Sequence[float],
+        beta: Sequence[float],
+        decoder_samples: bool,
+    ) -> Tensor:
+        rows = torch.tensor(chosen, device=self.sampler.device)
+        weights, adam = self.weights[rows], self.adam.rows(rows)
+        views = {name: view.requires_grad_() for name, view in self._views(weights).items()}
+        betas = torch.tensor([[beta[row]] for row in chosen], device=rows.device)
+        moments = [moments[row] for row in chosen]
+        size, factor = adam.coefficients(
+            [lr[row] for row in chosen],
+            [(epoch - 1) * self.sampler.count("train") for _, epoch in moments],
+            self.sampler.count("train"),
+        )
+        total = torch.zeros(len(chosen), device=rows.device)
+        noise_names = self.objective.noise_names(decoder_samples)
+        batches = self.sampler.minibatches("train", moments, noise_names)
+        for index, (x, noise) in enumerate(batches):
+            loss = self.objective(views, x, noise, betas)
+            objective = loss.objective(self.sampler.batch_size)
+            gradients = torch.autograd.grad(objective.sum(), list(views.values()))
+            adam.step_(weights, flatten(gradients, weights.shape[1]), size[index], factor[index])
+            total += loss.reported(objective.detach())
+        self.weights[rows] = weights
+        self.adam.put(rows, adam)
+        return total / len(size)
+
+    @torch.no_grad()
+    def test_epoch(self, moments: Sequence[Moment]) -> list[float]:
+        """Returns each run's loss on the test set of its epoch, at β = 1 and with all its terms."""
+        beta = torch.ones(len(moments), 1, device=self.sampler.device)
+        views = self._views(self.weights)
+        total = torch.zeros(len(moments), device=self.sampler.device)
+        noise_names = self.objective.noise_names(decoder_samples=True)
+        for x, noise in self.sampler.minibatches("test", moments, noise_names):
+            loss = self.objective(views, x, noise, beta)
+            total += loss.reported(loss.objective(self.sampler.batch_size))
+        return (total / self.sampler.count("test")).tolist()
+
+    def keep_weights(self, row: int) -> None:
+        """Makes the present weights of a run its best."""
+        self.best[row] = self.weights[row]
+
+    def best_weights(self, row: int) -> dict[str, Tensor]:
+        """Returns the best weights of a run by name, each with shape (1, …)."""
+        return self._views(self.best[row : row + 1].clone())
+
+    def shrink(self, rows: Sequence[int]) -> None:
+        """Drops all runs but those at `rows`."""
+        kept = torch.tensor(rows, dtype=torch.long, device=self.sampler.device)
+        self.weights, self.best, self.adam = (
+            self.weights[kept],
+            self.best[kept],
+            self.adam.rows(kept),
+        )
+
+    def _views(self, weights: Tensor) -> dict[str, Tensor]:
+        return named_views(weights, self.shapes)
