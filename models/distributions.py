@@ -43,11 +43,10 @@ class Normal:
         return self._log_prob_of_noise(noise)
 
     def _log_prob_of_noise(self, noise: Tensor) -> Tensor:
+        log_prob = standard_normal_log_prob(noise)
         if isinstance(self.scale, float):
-            log_scale = math.log(self.scale) * noise.shape[-1]
-        else:
-            log_scale = self.scale.log().sum(-1)
-        return standard_normal_log_prob(noise) - log_scale
+            return log_prob - noise.shape[-1] * math.log(self.scale)
+        return log_prob - self.scale.log().sum(-1)
 
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:

@@ -153,5 +153,5 @@ def _knn(
     return {f"knn{k}": share for k, share in accuracy.items()}
 
 
-def _labels(sampler: Sampler, split: Split, seed: int) -> object:
-    return sampler.data.draw(split, seed, 0)[1].numpy()
+def _labels(sampler: Sampler, split: Split, seed: int) -> Tensor:
+    return sampler.data.draw(split, seed, 0)[1]

@@ -11,6 +11,7 @@ few elements of a tensor with other instructions than the rest, and MKL picks it
 alignment of the data.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Mlp:
         """Returns the shapes of the weights of one run: (out, in) and (out,) per layer."""
         widths = [self.inputs, *[self.mid_dim] * (self.layers - 1), self.outputs]
         shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for layer, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
             shapes[f"{self.name}.{layer}.weight"] = (n_out, n_in)
             shapes[f"{self.name}.{layer}.bias"] = (n_out,)
         return shapes
@@ -121,7 +122,7 @@ def flatten(tensors: Sequence[Tensor], size: int) -> Tensor:
 def initial_weights(shapes: Mapping[str, Sequence[int]], seed: int) -> Tensor:
     """Draws a run's weights as `torch.nn.Linear` does: U(−1/√in, 1/√in), weights and biases.
 
-    Each tensor has a stream of its own, so runs of one seed start alike wherever their shapes agree.
+    Each tensor has a stream of its own: runs of one seed start alike wherever their shapes agree.
 
     Returns:
         with shape (1, P).

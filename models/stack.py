@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.losses import Objective
-from models.nn import flat_size, flatten, initial_weights, named_views
+from models.nn import flatten, initial_weights, named_views
 from models.optim import Adam
 from models.sampling import Moment, Sampler
 

@@ -1,0 +1,236 @@
+"""Comparison curves: a picture per metric, one of them all, and the numbers behind them."""
+
+import itertools
+import os
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dashboards import style
+from dashboards.axes import distinct, is_number, set_ticks, spans_decades
+from dashboards.statistics import aggregate, facets, spec_fields
+
+_PANEL = (3.2, 2.45)  # inches, width and height
+_CHARACTER = 0.07  # the width of one in the legend, inches
+_TEXT_HEIGHT = 0.8  # title and caption together
+_CATEGORY_SPREAD = 0.4  # for all hues together, of the distance between two categories
+_DEFAULT_METRICS = ("mi", "nll", "rmse", "knn5")
+
+_Panel = tuple[str, str]  # a metric and the values of the fields that vary besides
+
+
+def default_axes(frame: pd.DataFrame) -> dict[str, Any]:
+    """Returns what to draw for a sweep that doesn't say: keyword arguments of `draw`.
+
+    Args:
+        frame: a row per complete run.
+
+    Returns:
+        `x`: the numeric field other than the seed with the most values, or, where no number
+        varies, the other field that does most; `hue`: the model; `metrics`: the published four,
+        as far as the runs have them.
+    """
+    fields = [field for field in spec_fields(frame) if field not in ("seed", "model")]
+    if not fields:
+        raise ValueError("the runs have no spec field to draw along")
+
+    def merit(field: str) -> tuple[bool, bool, int, bool]:
+        count = frame[field].nunique()
+        return count > 1, is_number(frame[field]), count, field == "z_dim"
+
+    metrics = [metric for metric in _DEFAULT_METRICS if metric in frame.columns]
+    return {"x": max(fields, key=merit), "hue": "model", "metrics": metrics}
+
+
+def draw(
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    description: str,
+    x: str,
+    hue: str,
+    metrics: Sequence[str],
+    folder: Path,
+) -> list[Path]:
+    """Draws metrics against `x`, a curve per value of `hue`.
+
+    Fields that vary besides get a panel per value. The same runs give the same bytes.
+
+    Args:
+        frame: a row per complete run.
+        name: the sweep's name, for the titles.
+        description: what the sweep shows, for the captions.
+        x: the spec field of the horizontal axis.
+        hue: the spec field that tells curves apart.
+        metrics: the columns to draw.
+        folder: where the files go; made if missing.
+
+    Returns:
+        The files written: `<metric>.png` and `.svg`, `combined.png` and `.svg`, `table.csv`.
+
+    Raises:
+        ValueError: there is nothing to draw, or a column is missing.
+    """
+    table = aggregate(frame, x, hue, metrics)
+    split = facets(frame, x, hue)
+    titles = [_panel_title(row) for row in table[split].to_dict("records")]
+    panels = list(dict.fromkeys(titles))
+    curves = _Curves(table.assign(_panel=titles), x, hue, style.looks(hue, distinct(table[hue])))
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with matplotlib.rc_context(style.RC):
+        for metric in metrics:
+            title = f"{name}: {style.metric(metric).title}"
+            rows = _grid([(metric, panel) for panel in panels])
+            written += _save(curves.figure(rows, title, description), folder, metric)
+        rows = [[(metric, panel) for metric in metrics] for panel in panels]
+        rows = rows if split else _grid(rows[0])
+        written += _save(curves.figure(rows, name, description), folder, "combined")
+    path = folder / "table.csv"
+    _replace(path, lambda part: table.to_csv(part, index=False, lineterminator="\n"))
+    return [*written, path]
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The aggregated table and how its curves are drawn."""
+
+    table: pd.DataFrame
+    x: str
+    hue: str
+    looks: dict[Any, style.Look]
+
+    def figure(self, rows: list[list[_Panel]], title: str, description: str) -> Figure:
+        columns = max(map(len, rows))
+        legend_title = textwrap.fill(style.field(self.hue), 16)
+        longest = max(8, *(len(look.label) for look in self.looks.values()))
+        width = columns * _PANEL[0] + (longest + 8) * _CHARACTER
+        figure = Figure(figsize=(width, len(rows) * _PANEL[1] + _TEXT_HEIGHT))
+        figure.set_layout_engine("constrained", w_pad=0.07, h_pad=0.06)
+        figure.suptitle(_wrap(title, width * 10), x=0.015, ha="left")
+        panels = list(itertools.chain.from_iterable(rows))
+        metrics = dict.fromkeys(metric for metric, _ in panels)
+        first: dict[str, Axes] = {}
+        for i, (metric, panel) in enumerate(panels, start=1):
+            axes = figure.add_subplot(len(rows), columns, i, sharey=first.get(metric))
+            first.setdefault(metric, axes)
+            heading = [style.metric(metric).title] if len(metrics) > 1 else []
+            axes.set_title("\n".join([*heading, *textwrap.wrap(panel, 40)]))
+            self._draw_panel(axes, metric, panel)
+        figure.legend(
+            handles=[_handle(look, is_number(self.table[self.x])) for look in self.looks.values()],
+            title=legend_title,
+            loc="outside right center",
+        )
+        counts = self.table.loc[self.table["metric"].isin(metrics), "n"]
+        texts = [_wrap(text, width * 16) for text in (description, _caption(counts))]
+        figure.supxlabel("\n".join(filter(None, texts)), fontsize=7.5, color=style.CAPTION_COLOUR)
+        return figure
+
+    def _draw_panel(self, axes: Axes, metric: str, panel: str) -> None:
+        table = self.table
+        rows = table[(table["metric"] == metric) & (table["_panel"] == panel) & (table["n"] > 0)]
+        values = distinct(table[self.x])
+        numeric = is_number(table[self.x])
+        if rows.empty:
+            axes.text(0.5, 0.5, "no finite values", ha="center", transform=axes.transAxes)
+        else:
+            at = [
+                float(x) if numeric else values.index(x) + self._offset(hue)
+                for x, hue in zip(rows[self.x], rows[self.hue], strict=True)
+            ]
+            look = [self.looks[hue].label for hue in rows[self.hue]]
+            self._draw_means(axes, rows.assign(_at=at, _look=look), numeric)
+        # Asked of all panels' values, because panels of one metric share their axis.
+        if style.metric(metric).log and spans_decades(
+            table.loc[table["metric"] == metric, ["mean", "low"]].to_numpy().ravel()
+        ):
+            axes.set_yscale("log")
+        set_ticks(axes, values, numeric)
+        axes.set(xlabel=style.field(self.x), ylabel=style.metric(metric).label)
+
+    def _draw_means(self, axes: Axes, rows: pd.DataFrame, numeric: bool) -> None:
+        looks = {look.label: look for look in self.looks.values()}
+        options: dict[str, Any] = {
+            "data": rows, "x": "_at", "y": "mean", "hue": "_look", "style": "_look",
+            "hue_order": list(looks), "style_order": list(looks), "legend": False, "ax": axes,
+            "palette": {label: look.colour for label, look in looks.items()},
+            "markers": {label: look.marker for label, look in looks.items()},
+        }  # fmt: skip
+        if numeric:
+            dashes = {label: look.dashes for label, look in looks.items()}
+            sns.lineplot(**options, dashes=dashes, estimator=None, errorbar=None)
+        else:
+            sns.scatterplot(**options)
+        for label, group in rows.dropna(subset=["low", "high"]).groupby("_look"):
+            axes.errorbar(
+                group["_at"],
+                group["mean"],
+                yerr=[group["mean"] - group["low"], group["high"] - group["mean"]],
+                fmt="none",
+                ecolor=looks[str(label)].colour,
+                elinewidth=1.0,
+                capsize=2.5,
+                zorder=4,  # above the white edge of its own marker
+            )
+
+    def _offset(self, hue: object) -> float:
+        """Returns how far beside its category's tick a hue is drawn, so that none is hidden."""
+        return ((list(self.looks).index(hue) + 0.5) / len(self.looks) - 0.5) * _CATEGORY_SPREAD
+
+
+def _grid(panels: list[_Panel]) -> list[list[_Panel]]:
+    columns = 2 if len(panels) == 4 else 3
+    return [panels[i : i + columns] for i in range(0, len(panels), columns)]
+
+
+def _wrap(text: str, width: float) -> str:
+    return textwrap.fill(text, int(width)).replace("$", r"\$")  # else matplotlib reads TeX in it
+
+
+def _panel_title(fields: dict[Any, Any]) -> str:
+    return ", ".join(f"{field} = {style.value(value)}" for field, value in fields.items())
+
+
+def _handle(look: style.Look, line: bool) -> Line2D:
+    dashes: Any = "none" if not line else (0, look.dashes) if look.dashes else "-"
+    return Line2D(
+        [], [], color=look.colour, marker=look.marker, label=look.label, linestyle=dashes,
+        markeredgecolor="white",
+    )  # fmt: skip
+
+
+def _caption(n: "pd.Series[int]") -> str:
+    low, high = n[n > 0].min(), n.max()
+    if high == 0:
+        return "No run has a finite value."
+    if high == 1:
+        return "Single runs, so without an interval."
+    seeds = f"{low}" if low == high else f"{low} to {high}"
+    return f"Mean over n = {seeds} seeds; bars: its 95\N{NO-BREAK SPACE}% bootstrap interval."
+
+
+def _save(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    title = figure.get_suptitle().replace("\n", " ").replace(r"\$", "$")
+    png, svg = folder / f"{stem}.png", folder / f"{stem}.svg"
+    undated = {"Title": title, "Software": None}
+    _replace(png, lambda part: figure.savefig(part, format="png", metadata=undated))
+    unsigned = {"Title": title, "Date": None, "Creator": None}
+    _replace(svg, lambda part: figure.savefig(part, format="svg", metadata=unsigned))
+    return [png, svg]
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes beside `path`, then renames, so that a killed process leaves no half file."""
+    part = path.with_name(f".{path.name}.part")
+    write(part)
+    os.replace(part, path)

@@ -1,0 +1,37 @@
+"""The names of all metrics of a run, as they are stored, tabled and plotted.
+
+What each one measures is told by `shared/spec/experiments.md`, section 5; all in nats where they
+are log-densities or entropies.
+"""
+
+FINAL_METRICS = (
+    "mi",  # I(x; z), KSG estimate
+    "nll",  # -mean log q(x)
+    "rmse",  # mean ||x - x_hat||
+    "knn1",  # accuracy of the label from z by the nearest neighbour
+    "knn3",
+    "knn5",  # the published one
+    "knn10",
+    "mi_bound",  # mean log q(z|x) - log p(z)
+    "mi_error",  # error scale of the KSG estimate
+    "h_z",  # -mean log p(z)
+    "h_encoder",  # joint entropy of q(z|x) q(x)
+    "h_decoder",  # joint entropy of p(x|z) p(z)
+    "h_joint",  # mean of the two
+    "h_mixture",  # entropy of half the one and half the other
+    "kl_qp",
+    "kl_pq",
+    "kl_mean",
+    "nll_true_x",  # -mean log P(x), where P(x) is known
+    "nll_true_z",  # -mean log P(z)
+)
+"""Measured once, on the best model and the final test set."""
+
+EPOCH_METRICS = ("train_loss", "test_loss", "beta", "lr")
+"""Stored after every epoch; the step is the epoch, from 1."""
+
+RUN_METRICS = ("best_epoch", "best_loss", "epochs_run", "seconds")
+"""What the training itself came to."""
+
+TABLE_METRICS = FINAL_METRICS + RUN_METRICS
+"""One number a run: the columns of `results`, and what `figures` can show."""

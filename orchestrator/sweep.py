@@ -1,0 +1,250 @@
+"""Sweep files: one YAML file to the list of its runs, with a position in every error."""
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.errors import SpecError
+from orchestrator.metrics import TABLE_METRICS
+from orchestrator.spec import RunSpec, did_you_mean, explain, shown
+from orchestrator.yamlfile import YamlFile, YamlPath, load_yaml, scalar
+
+MAX_RUNS = 1_000_000
+"""More runs than this are a slip of the pen: a day of planning, years of training."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RANGE = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})")
+
+
+def _sweep_name(value: str) -> str:
+    if _NAME.fullmatch(value):
+        return value
+    raise ValueError(
+        f"{shown(value)} is not allowed; it must be 1 to 100 letters, digits, '.', '_' and '-', "
+        "the first a letter or digit"
+    )
+
+
+def _one_of(names: Collection[str], kind: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value in names:
+            return value
+        raise ValueError(_unknown(f"{shown(value)} is not a {kind}", value, names))
+
+    return AfterValidator(check)
+
+
+def _unknown(problem: str, name: str, names: Collection[str]) -> str:
+    return problem + (did_you_mean(name, names) or f"; allowed: {', '.join(names)}")
+
+
+class Figures(BaseModel):
+    """The curves of a sweep: one figure a metric, against `x`, one line for each value of `hue`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    x: Annotated[str, _one_of(RunSpec.model_fields, "field")]
+    hue: Annotated[str, _one_of(RunSpec.model_fields, "field")]
+    metrics: Annotated[list[Annotated[str, _one_of(TABLE_METRICS, "metric")]], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, expanded.
+
+    Attributes:
+        name: the sweep's name, which is also that of its experiment in MLflow.
+        description: what it is about, for people.
+        figures: the curves it is drawn as, if the file says.
+        runs: all different, in the order of the file; the last field of the grid varies fastest.
+    """
+
+    name: str
+    description: str
+    figures: Figures | None
+    runs: list[RunSpec]
+
+
+class _Document(BaseModel):
+    """The top level of a sweep file. What stands under `fixed` and `grid` is checked run by run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Annotated[str, AfterValidator(_sweep_name)]
+    description: str = ""
+    fixed: dict[str, Any] = {}
+    grid: Any = None
+    figures: Figures | None = None
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """The values of one field, and how to make the error that blames the one at an index."""
+
+    values: Sequence[Any]
+    error: Callable[[int, str], SpecError]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One mapping of the grid, joined with `fixed`: its runs are all combinations."""
+
+    path: YamlPath
+    settings: dict[str, _Setting]
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(setting.values) for setting in self.settings.values())
+
+
+def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Reads a sweep file and expands it to its runs.
+
+    Args:
+        path: the YAML file.
+        overrides: texts such as `seed=1..2`, `z_dim=2,10` or `epochs=5` (the values of `--set`).
+            Each replaces all that the file says on its field. Runs that then coincide become one.
+
+    Raises:
+        SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
+    """
+    file = load_yaml(path)
+    document = _document(file)
+    blocks = list(_blocks(file, document))
+    for field, setting in _overrides(overrides).items():
+        for block in blocks:
+            block.settings[field] = setting
+    total = sum(block.size for block in blocks)
+    if total > MAX_RUNS:
+        raise file.error(
+            ("grid",), f"{total:,} runs are more than the {MAX_RUNS:,} that a sweep can have"
+        )
+    runs: dict[RunSpec, _Block] = {}
+    for block in blocks:
+        for run in _expand(file, block):
+            first = runs.setdefault(run, block)
+            if first is not block and not overrides:
+                line, _ = file.position(first.path)
+                raise file.error(
+                    block.path, f"the run {run.run_name} is in the block of line {line} already"
+                )
+    return Sweep(document.name, document.description, document.figures, list(runs))
+
+
+def _document(file: YamlFile) -> _Document:
+    try:
+        return _Document.model_validate(file.data)
+    except ValidationError as invalid:
+        # A misspelt field is also a missing one: tell the misspelling.
+        error = min(invalid.errors(), key=lambda error: error["type"] != "extra_forbidden")
+    path = tuple(error["loc"])
+    if error["type"] == "extra_forbidden":
+        allowed = Figures.model_fields if len(path) > 1 else _Document.model_fields
+        raise file.error(path, _unknown("no such field", str(path[-1]), allowed), key=True)
+    raise file.error(path, explain(error))
+
+
+def _blocks(file: YamlFile, document: _Document) -> Iterator[_Block]:
+    fixed: dict[str, _Setting] = {}
+    for field, value in document.fixed.items():
+        path: YamlPath = ("fixed", field)
+        _check_field(file, path)
+        if isinstance(value, list) or (isinstance(value, str) and _RANGE.fullmatch(value)):
+            raise file.error(path, f"{shown(value)} is not one value; several belong under grid")
+        fixed[field] = _setting(file, path, value)
+    if "grid" not in document.model_fields_set:
+        yield _Block((), fixed)
+        return
+    grid = document.grid
+    parts = enumerate(grid) if isinstance(grid, list) else [(None, grid)]
+    if grid in (None, []):
+        raise file.error(("grid",), "is empty; give at least one field, or leave grid out")
+    for index, part in parts:
+        where: YamlPath = ("grid",) if index is None else ("grid", index)
+        if not isinstance(part, dict):
+            raise file.error(
+                where, f"{shown(part)} is not allowed; it must be a mapping or a list of mappings"
+            )
+        if not part:
+            raise file.error(where, "is empty; give at least one field, or leave grid out")
+        settings = dict(fixed)
+        for field, value in part.items():
+            path = (*where, field)
+            _check_field(file, path)
+            if field in fixed:
+                line, _ = file.position(("fixed", field), key=True)
+                raise file.error(path, f"is under fixed too, in line {line}", key=True)
+            settings[field] = _setting(file, path, value)
+        yield _Block(where, settings)
+
+
+def _check_field(file: YamlFile, path: YamlPath) -> None:
+    field = str(path[-1])
+    if field not in RunSpec.model_fields:
+        raise file.error(path, _unknown("no such field", field, RunSpec.model_fields), key=True)
+
+
+def _setting(file: YamlFile, path: YamlPath, value: Any) -> _Setting:  # noqa: ANN401
+    if isinstance(value, list):
+        return _checked(value, lambda index, text: file.error((*path, index), text))
+    return _checked(value, lambda index, text: file.error(path, text))
+
+
+def _checked(value: Any, error: Callable[[int, str], SpecError]) -> _Setting:  # noqa: ANN401
+    """Makes a list, a range such as `1..10`, or one value to the values of a field."""
+    values: Sequence[Any] = value if isinstance(value, list) else [value]
+    if not values:
+        raise error(0, "the list is empty; give at least one value")
+    if isinstance(value, str) and (ends := _RANGE.fullmatch(value)):
+        first, last = int(ends[1]), int(ends[2])
+        if first > last:
+            raise error(0, f"{value} runs backwards; write {last}..{first}")
+        return _Setting(range(first, last + 1), error)
+    seen: set[object] = set()
+    for index, item in enumerate(values):
+        # 1 and 1.0 are one value, true and 1 are two.
+        same = item if type(item) in (int, float) else repr(item)
+        if same in seen:
+            raise error(index, f"{shown(item)} is in the list twice")
+        seen.add(same)
+    return _Setting(values, error)
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, _Setting]:
+    settings: dict[str, _Setting] = {}
+    for text in texts:
+        field, equals, value = (part.strip() for part in text.partition("="))
+
+        def error(index: int, sentence: str, text: str = text) -> SpecError:
+            return SpecError(f"--set {text}: {sentence}")
+
+        if not equals or not value:
+            raise error(0, "write field=value, for example seed=1..3")
+        if field not in RunSpec.model_fields:
+            raise error(0, _unknown("no such field", field, RunSpec.model_fields))
+        if field in settings:
+            raise error(0, f"{field} is set twice")
+        items = [scalar(item.strip()) for item in value.split(",")]
+        settings[field] = _checked(items if len(items) > 1 else items[0], error)
+    return settings
+
+
+def _expand(file: YamlFile, block: _Block) -> Iterator[RunSpec]:
+    """Yields the runs of a block, the last field fastest."""
+    settings = block.settings
+    for indices in itertools.product(*(range(len(s.values)) for s in settings.values())):
+        chosen = dict(zip(settings, indices, strict=True))
+        try:
+            yield RunSpec.model_validate({f: settings[f].values[i] for f, i in chosen.items()})
+        except ValidationError as invalid:
+            error = invalid.errors()[0]
+            field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])
+            if field in settings:
+                raise settings[field].error(chosen[field], explain(error)) from None
+            raise file.error((*block.path, field), "is required, under fixed or grid") from None

@@ -1,0 +1,77 @@
+"""Who runs a sweep, and whether they still do: what a parent run's tags say about its process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+
+HEARTBEAT = "mimsweep.heartbeat"
+HEARTBEAT_SECONDS = 30.0
+STALE_SECONDS = 120.0
+
+_HOST, _PID, _STARTED = "mimsweep.host", "mimsweep.pid", "mimsweep.pid_started"
+# psutil derives a start from the boot time, which moves a little as the clock is disciplined.
+_START_TOLERANCE = 2.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process that runs a sweep.
+
+    Attributes:
+        host: Its host's name.
+        pid: Its process id on that host.
+        started: When the process started, seconds since the epoch. Tells it from a later process
+            that was given the same pid.
+        heartbeat: When it last said that it lives, seconds since the epoch.
+    """
+
+    host: str
+    pid: int
+    started: float
+    heartbeat: float
+
+    @classmethod
+    def this_process(cls) -> Owner:
+        """The calling process, its heart beating now."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), time.time())
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Owner | None:
+        """The owner that a parent run's tags name; None if they name none."""
+        try:
+            return cls(tags[_HOST], int(tags[_PID]), float(tags[_STARTED]), float(tags[HEARTBEAT]))
+        except (KeyError, ValueError):
+            return None
+
+    def tags(self) -> dict[str, str]:
+        """What `from_tags` reads."""
+        return {
+            _HOST: self.host,
+            _PID: str(self.pid),
+            _STARTED: f"{self.started:.3f}",
+            HEARTBEAT: f"{self.heartbeat:.3f}",
+        }
+
+    def alive(self) -> bool:
+        """Whether the process still runs: known on its own host, elsewhere by its heartbeat."""
+        if self.host != socket.gethostname():
+            return time.time() - self.heartbeat <= STALE_SECONDS
+        try:
+            process = psutil.Process(self.pid)
+            # A killed process stays as a zombie until its parent asks for it.
+            return process.status() != psutil.STATUS_ZOMBIE and (
+                abs(process.create_time() - self.started) <= _START_TOLERANCE
+            )
+        except psutil.NoSuchProcess:
+            return False
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
+        return f"process {self.pid} on {self.host}, started {since}"

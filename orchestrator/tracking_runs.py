@@ -1,0 +1,150 @@
+"""What MLflow's runs say: who is alive, where each run stands, the table. Gets runs, calls no store."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import pandas as pd
+
+from orchestrator.tracking_owner import Owner
+
+Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+
+COMPLETE, REASON, ROLE = "mimsweep.complete", "mimsweep.reason", "mimsweep.role"
+RUN_KEY, SWEEP, PARENT = "mimsweep.run_key", "mimsweep.sweep", "mlflow.parentRunId"
+
+
+class Run(Protocol):
+    """An `mlflow.entities.Run`."""
+
+    @property
+    def info(self) -> Any:
+        """run_id, run_name, status, start_time in ms."""
+
+    @property
+    def data(self) -> Any:
+        """params, metrics, tags: three dicts."""
+
+
+class Spec(Protocol):
+    """What is asked of a `RunSpec`."""
+
+    @property
+    def run_key(self) -> str:
+        """Hash of the spec."""
+
+    @property
+    def run_name(self) -> str:
+        """Name for people."""
+
+    def model_dump(self) -> dict[str, Any]:
+        """Every field."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run of a sweep stands.
+
+    Attributes:
+        status: MLflow's word, corrected: FINISHED means complete, RUNNING that its orchestrator
+            lives.
+        run_id: The MLflow run that says so.
+        reason: Why it failed.
+    """
+
+    status: Status
+    run_id: str
+    reason: str | None
+
+
+def is_complete(run: Run) -> bool:
+    """FINISHED alone isn't enough: MLflow calls some crashed runs so."""
+    return run.info.status == "FINISHED" and run.data.tags.get(COMPLETE) == "true"
+
+
+def living_parents(runs: Iterable[Run]) -> dict[str, Owner]:
+    """The RUNNING parents among `runs` whose orchestrator lives, by run_id."""
+    return {
+        run.info.run_id: owner
+        for run in runs
+        if run.data.tags.get(ROLE) == "sweep" and run.info.status == "RUNNING"
+        if (owner := Owner.from_tags(run.data.tags)) is not None and owner.alive()
+    }
+
+
+def states(runs: Iterable[Run]) -> dict[str, RunState]:
+    """The state of each run_key; a complete run decides, else the newest. `runs`: newest first."""
+    runs = list(runs)
+    living = living_parents(runs)
+    found: dict[str, RunState] = {}
+    for run in runs:
+        key = run.data.tags.get(RUN_KEY)
+        if key is None:
+            continue
+        if key not in found or (is_complete(run) and found[key].status != "FINISHED"):
+            reason = run.data.tags.get(REASON)
+            found[key] = RunState(_true_status(run, living), run.info.run_id, reason)
+    return found
+
+
+def _true_status(run: Run, living: Mapping[str, Owner]) -> Status:
+    status = cast(Status, run.info.status)
+    if is_complete(run) or status in ("FAILED", "KILLED"):
+        return status
+    return "RUNNING" if run.data.tags.get(PARENT) in living else "KILLED"
+
+
+def table(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row per run: key, id, name, status, then params, then last metrics, each by name.
+
+    Rows are ordered by their params. Where a metric has a param's name (`lr`), the param stays.
+    """
+    rows = []
+    for run in runs:
+        params = {name: decode(text) for name, text in sorted(run.data.params.items())}
+        head = {
+            "run_key": run.data.tags[RUN_KEY],
+            "run_id": run.info.run_id,
+            "run_name": run.info.run_name,
+            "status": run.info.status,
+        }
+        metrics = {name: _unclamped(value) for name, value in run.data.metrics.items()}
+        rows.append((head, params, metrics))
+    rows.sort(key=lambda row: ([_order(value) for value in row[1].values()], row[0]["run_key"]))
+    param_names = sorted({name for _, params, _ in rows for name in params})
+    metric_names = sorted({name for _, _, metrics in rows for name in metrics} - {*param_names})
+    return pd.DataFrame(
+        [{**metrics, **params, **head} for head, params, metrics in rows],
+        columns=["run_key", "run_id", "run_name", "status", *param_names, *metric_names],
+    )
+
+
+def encode(value: object) -> str:
+    """A param's text: JSON, but a string bare where it can't be taken for anything else."""
+    if isinstance(value, str) and decode(value) == value:
+        return value
+    return json.dumps(value)
+
+
+def decode(text: str) -> Any:
+    """The value that `encode` was given."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _order(value: object) -> tuple[int, float, str]:
+    if isinstance(value, (int, float)):
+        return (0, value, "")
+    return (1, 0.0, str(value))
+
+
+def _unclamped(value: float) -> float:
+    # MLflow's SQL stores hold an infinity as the largest float.
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

@@ -1,0 +1,188 @@
+"""Where the tracking store is, and whether it can be used. Its client is handed in by `tracking`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from orchestrator.errors import TrackingError
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+
+_SQLITE = "sqlite:///"
+_REACH_SECONDS = 13.0
+# One retry of 5 s each: MLflow's own patience (7 retries of 120 s) is for a server that was there.
+_FIRST_CONTACT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+
+
+class Client(Protocol):
+    """What is asked of a client to see that its server answers."""
+
+    def search_experiments(self, *, max_results: int) -> object:
+        """Lists experiments."""
+
+
+C = TypeVar("C", bound=Client)
+
+
+def resolve_uri(option: str | None) -> str:
+    """The store's URI: the option, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in this folder.
+
+    An SQLite path is made absolute, so that the store stays the same if the folder changes.
+    """
+    uri = option or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    path = sqlite_path(uri)
+    if path is None:
+        return uri
+    _, mark, query = uri.partition("?")
+    return f"{_SQLITE}{path}{mark}{query}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The absolute path of an SQLite store's file; None for any other store."""
+    name = uri.removeprefix(_SQLITE).partition("?")[0]
+    if not uri.startswith(_SQLITE) or name in ("", ":memory:"):
+        return None
+    return Path(name).absolute()
+
+
+def open_store(uri: str, client: Callable[[str], C], create: bool) -> C | None:
+    """Opens the store at `uri`, in at most 15 s where it is not a file.
+
+    Args:
+        uri: From `resolve_uri`.
+        client: Makes the client from a URI; creates the schema of a new database.
+        create: Whether a new store may be created.
+
+    Returns:
+        The client, or None if there is no store yet and none may be created.
+
+    Raises:
+        TrackingError: The store can't be reached or used.
+    """
+    path = sqlite_path(uri)
+    if path is not None:
+        if not _sqlite_has_schema(path, create):
+            if not create:
+                return None
+            if not path.exists():
+                _create_sqlite(path, client)
+    elif uri.startswith(("postgresql", "mysql", "mssql")):
+        if not _in_time(lambda: _database_has_schema(uri)) and not create:
+            return None
+    elif uri.startswith(("http://", "https://")):
+        with _environment(_FIRST_CONTACT):
+            _in_time(lambda: client(uri).search_experiments(max_results=1))
+    return client(uri)
+
+
+def refusal(uri: str, error: Exception) -> TrackingError:
+    """The error that tells, in a sentence and without a password, why the store failed."""
+    text = str(error) or type(error).__name__
+    system = re.search(r"\[Errno -?\d+\] ([^:'\")]+)", text)
+    text = system[1] if system else text.strip().splitlines()[0][:400]
+    message = f"the tracking store {uri} failed: {text}"
+    for secret in sorted(_secrets(uri), key=len, reverse=True):
+        message = message.replace(secret, "***")
+    return TrackingError(message)
+
+
+def _secrets(uri: str) -> set[str]:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        # Not a URI: whatever stands before its host may be a secret.
+        return {uri.rpartition("@")[0]} - {""}
+    found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    return {form for secret in found for form in (secret, unquote(secret)) if form}
+
+
+def _sqlite_has_schema(path: Path, create: bool) -> bool:
+    if not path.exists():
+        if create and not path.parent.is_dir():
+            raise TrackingError(f"the tracking store's folder {path.parent} doesn't exist")
+        return False
+    if create and not os.access(path, os.W_OK):
+        raise TrackingError(f"the tracking store {path} can't be written to")
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+            return database.execute(query).fetchone() is not None
+    except sqlite3.Error as error:
+        raise TrackingError(f"the tracking store {path} can't be read: {error}") from error
+
+
+def _create_sqlite(path: Path, client: Callable[[str], object]) -> None:
+    """Creates the schema under another name, then links it into place.
+
+    MLflow migrates step by step: two first starts at once would corrupt the file, and a kill
+    would leave half of it.
+    """
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        building.touch(exist_ok=False)
+        client(f"{_SQLITE}{building}")
+        with suppress(FileExistsError):
+            os.link(building, path)
+    except OSError as error:
+        raise TrackingError(
+            f"the tracking store {path} can't be created: {error.strerror}"
+        ) from error
+    finally:
+        with suppress(OSError):
+            building.unlink()
+
+
+def _database_has_schema(uri: str) -> bool:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        return sqlalchemy.inspect(engine).has_table("alembic_version")
+    finally:
+        engine.dispose()
+
+
+T = TypeVar("T")
+
+
+def _in_time(task: Callable[[], T]) -> T:
+    """Runs `task` in a thread that is left behind if it takes too long (a name server may)."""
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(task())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_REACH_SECONDS)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {_REACH_SECONDS:.0f} s")
+    return results[0]
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,16 @@
+"""Fixtures of all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real image sets: in MIMSWEEP_DATA_DIR, or in shared/data beside the repository."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MIMSWEEP_DATA_DIR", beside))
+    if not (folder / "FashionMNIST" / "raw").is_dir():
+        pytest.skip(f"no image sets in {folder}; set MIMSWEEP_DATA_DIR to a folder that has them")
+    return folder
