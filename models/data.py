@@ -42,6 +42,9 @@ class DataSet(Protocol):
     def classes(self) -> int:
         """How many labels there are; a label is 0 to classes − 1."""
 
+    def items(self, split: Split) -> int:
+        """Returns N, the number of items of a split."""
+
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns items with shape (N, D), float32, in the order of use, and their labels, (N,).
 
@@ -75,6 +78,10 @@ class Mixture:
     def classes(self) -> int:
         """M, the number of components."""
         return self.means.shape[0]
+
+    def items(self, split: Split) -> int:
+        """Returns 10,000, whatever the split."""
+        return TOY_ITEMS
 
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns points with shape (10,000, D), float32, and their components, (10,000,)."""

@@ -65,6 +65,10 @@ class PcaFashionMnist:
         """The number of components k."""
         return self.components.shape[1]
 
+    def items(self, split: Split) -> int:
+        """Returns N, the number of items of a split."""
+        return len(self.images.test if split in ("test", "final") else self.images.train)
+
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns items with shape (N, k), float32, and labels, (N,): N = 60,000, or 10,000 test.
 

@@ -94,6 +94,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         with shape (R, B, out), in memory (R, out, B).
     """
+    if 1 in weight.shape[1:]:  # as a product of matrix and vector, R = 1 gets another BLAS kernel
+        products = weight.unsqueeze(-1) * x.mT.unsqueeze(-3)
+        return (products.sum(-2) + bias.unsqueeze(-1)).mT
     return torch.baddbmm(bias.unsqueeze(-1), weight, x.mT).mT
 
 

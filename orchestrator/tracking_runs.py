@@ -1,13 +1,13 @@
-"""What MLflow's runs say: who is alive, where each run stands, the table. Gets runs, calls no store."""
+"""What MLflow's runs say: who is alive, where each run stands, the table. Calls no store."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import pandas as pd
 
@@ -23,11 +23,11 @@ class Run(Protocol):
     """An `mlflow.entities.Run`."""
 
     @property
-    def info(self) -> Any:
+    def info(self) -> Any:  # noqa: ANN401
         """run_id, run_name, status, start_time in ms."""
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Any:  # noqa: ANN401
         """params, metrics, tags: three dicts."""
 
 
@@ -44,6 +44,9 @@ class Spec(Protocol):
 
     def model_dump(self) -> dict[str, Any]:
         """Every field."""
+
+
+R = TypeVar("R", bound=Run)
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,32 @@ def is_complete(run: Run) -> bool:
     return run.info.status == "FINISHED" and run.data.tags.get(COMPLETE) == "true"
 
 
-def living_parents(runs: Iterable[Run]) -> dict[str, Owner]:
-    """The RUNNING parents among `runs` whose orchestrator lives, by run_id."""
-    return {
-        run.info.run_id: owner
+def living_parents(runs: Iterable[R]) -> list[tuple[R, Owner]]:
+    """The RUNNING parents among `runs` whose orchestrator lives, and that."""
+    return [
+        (run, owner)
         for run in runs
         if run.data.tags.get(ROLE) == "sweep" and run.info.status == "RUNNING"
         if (owner := Owner.from_tags(run.data.tags)) is not None and owner.alive()
-    }
+    ]
 
 
-def states(runs: Iterable[Run]) -> dict[str, RunState]:
+def abandoned(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """The children and the parents, by run_id, of `runs` that no living orchestrator owns."""
+    living = {parent.info.run_id for parent, _ in living_parents(runs)}
+    children, parents = [], []
+    for run in runs:
+        tags, run_id = run.data.tags, run.info.run_id
+        if RUN_KEY in tags and tags.get(PARENT) not in living:
+            children.append(run_id)
+        if tags.get(ROLE) == "sweep" and run_id not in living:
+            parents.append(run_id)
+    return children, parents
+
+
+def states(runs: Sequence[Run]) -> dict[str, RunState]:
     """The state of each run_key; a complete run decides, else the newest. `runs`: newest first."""
-    runs = list(runs)
-    living = living_parents(runs)
+    living = {parent.info.run_id for parent, _ in living_parents(runs)}
     found: dict[str, RunState] = {}
     for run in runs:
         key = run.data.tags.get(RUN_KEY)
@@ -92,7 +107,7 @@ def states(runs: Iterable[Run]) -> dict[str, RunState]:
     return found
 
 
-def _true_status(run: Run, living: Mapping[str, Owner]) -> Status:
+def _true_status(run: Run, living: Collection[str]) -> Status:
     status = cast(Status, run.info.status)
     if is_complete(run) or status in ("FAILED", "KILLED"):
         return status
@@ -131,7 +146,7 @@ def encode(value: object) -> str:
     return json.dumps(value)
 
 
-def decode(text: str) -> Any:
+def decode(text: str) -> Any:  # noqa: ANN401
     """The value that `encode` was given."""
     try:
         return json.loads(text)

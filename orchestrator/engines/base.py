@@ -1,0 +1,81 @@
+"""What an engine is: the place where cohorts are trained, seen from the orchestrator.
+
+An engine has slots. `submit` gives a cohort to a free one; `events` then returns what happens to
+its runs, in order: for each run any number of `EpochEnded`, then one `RunFinished` or `RunFailed`;
+for the cohort, after all its runs, one `CohortEnded`. If the slot is lost first (its worker died,
+or raised), `CohortLost` comes instead, the slot is made anew, and the runs without an end are the
+caller's to submit again. Messages hold no tensors: the orchestrator never imports torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A run has trained an epoch; `metrics` are those of `orchestrator.metrics.EPOCH_METRICS`."""
+
+    run_key: str
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run has stopped and was measured; `weights` is the content of a safetensors file."""
+
+    run_key: str
+    metrics: dict[str, float]
+    weights: bytes
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """A run can't go on, whatever is tried; its neighbours do."""
+
+    run_key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CohortEnded:
+    """All runs of a cohort have ended, and its slot is free."""
+
+    cohort: int
+
+
+@dataclass(frozen=True)
+class CohortLost:
+    """A cohort's slot was lost; `details` is a traceback, or where to read more."""
+
+    cohort: int
+    reason: str
+    details: str
+
+
+Event = EpochEnded | RunFinished | RunFailed | CohortEnded | CohortLost
+
+
+class Engine(Protocol):
+    """Trains cohorts in slots."""
+
+    @property
+    def idle(self) -> int:
+        """The number of free slots."""
+
+    def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
+        """Starts to train runs that may be one cohort; there must be a free slot.
+
+        Args:
+            cohort: a number that events will name, used once.
+            runs: they agree on all fields but `VARIES_IN_COHORT`.
+        """
+
+    def events(self, timeout: float) -> list[Event]:
+        """Returns what has happened, waiting up to `timeout` seconds for something to."""
+
+    def close(self) -> None:
+        """Ends all work at once, and every process of the engine."""

@@ -1,0 +1,182 @@
+"""Cohorts in worker processes of this machine, one process per GPU or CPU core."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from orchestrator.engines.base import CohortEnded, CohortLost, Event
+from orchestrator.spec import RunSpec
+
+# glibc gives buffers this size back to the kernel at each free, and every operation of a training
+# step would fault its pages in anew (a quarter of a step in a stack of ten).
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where one worker trains: a CPU core, or the GPU that `CUDA_VISIBLE_DEVICES` would name."""
+
+    kind: str
+    gpu: str | None = None
+
+
+class LocalEngine:
+    """An engine (see `orchestrator.engines.base`) with one worker process for each slot.
+
+    Workers start as cohorts come, and stay. A worker that ends by itself is a lost slot: its log
+    stays in the log folder.
+    """
+
+    def __init__(self, devices: Sequence[Device], data_dir: Path, log_dir: Path) -> None:
+        """Makes the slots.
+
+        Args:
+            devices: one for each slot.
+            data_dir: where data sets are.
+            log_dir: gets what workers print, a file each.
+        """
+        self._devices = list(devices)
+        self._data_dir = data_dir
+        self._log_dir = log_dir
+        self._workers: dict[int, _Worker] = {}
+
+    @property
+    def idle(self) -> int:
+        """The number of free slots."""
+        return len(self._devices) - sum(w.cohort is not None for w in self._workers.values())
+
+    def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
+        """Starts to train a cohort in a free slot, in a worker that is there if one is."""
+        started = [slot for slot, worker in self._workers.items() if worker.cohort is None]
+        slot = next(iter(started or sorted(set(range(len(self._devices))) - set(self._workers))))
+        if slot not in self._workers:
+            log = self._log_dir / f"worker-{slot}.log"
+            self._workers[slot] = _Worker(self._devices[slot], self._data_dir, log)
+        self._workers[slot].submit(cohort, runs)
+
+    def events(self, timeout: float) -> list[Event]:
+        """Returns what has happened, waiting up to `timeout` seconds for something to."""
+        if not self._workers:
+            time.sleep(timeout)
+        by_pipe = {worker.pipe: slot for slot, worker in self._workers.items()}
+        events: list[Event] = []
+        for ready in wait(list(by_pipe), timeout):
+            assert isinstance(ready, Connection)
+            slot = by_pipe[ready]
+            worker = self._workers[slot]
+            events += worker.events()
+            if worker.dead:
+                del self._workers[slot]
+        return events
+
+    def close(self) -> None:
+        """Kills all workers."""
+        for worker in self._workers.values():
+            worker.kill()
+        self._workers.clear()
+
+
+class _Worker:
+    """One worker process, and this end of its pipe."""
+
+    def __init__(self, device: Device, data_dir: Path, log: Path) -> None:
+        self.cohort: int | None = None
+        self.dead = False
+        self._log = log
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, **_KEEP_MEMORY, **_ONE_THREAD}
+        if device.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = device.gpu
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # -P: a folder `models` where the user happens to be is not ours.
+        command = [sys.executable, "-P", "-m", "orchestrator.engines.worker"]
+        with theirs, log.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal is the orchestrator's to handle.
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), device.kind, str(data_dir)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self.pipe = Connection(ours.detach())
+
+    def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
+        self.cohort = cohort
+        # A worker that has just died is noticed by `events`.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send((cohort, list(runs)))
+
+    def events(self) -> list[Event]:
+        """Returns what is in the pipe; at its end, that the worker is dead."""
+        events: list[Event] = []
+        try:
+            while self.pipe.poll():
+                event: Event = self.pipe.recv()
+                events.append(event)
+                if isinstance(event, CohortEnded | CohortLost):
+                    self.cohort = None
+        except (EOFError, ConnectionResetError):
+            reason = self._end()
+            if self.cohort is not None:
+                events.append(CohortLost(self.cohort, reason, f"see {self._log}"))
+        return events
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._end()
+
+    def _end(self) -> str:
+        self.dead = True
+        self.pipe.close()
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        if code < 0:
+            return f"the worker process was killed by {signal.Signals(-code).name}"
+        return f"the worker process ended with exit code {code}"
+
+
+def local_devices(kind: str, workers: int | None) -> list[Device]:
+    """Returns the devices of the slots: as many as asked, else one per GPU, else one per core.
+
+    Args:
+        kind: "cpu", "cuda", or "auto": GPUs if there are any.
+        workers: number of slots; on several GPUs they take turns.
+
+    Raises:
+        LookupError: "cuda" is wanted and no GPU is visible.
+    """
+    gpus = _gpus() if kind in ("auto", "cuda") else []
+    if kind == "cuda" and not gpus:
+        raise LookupError(
+            "no GPU is visible: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES is empty"
+        )
+    if gpus:
+        return [Device("cuda", gpus[slot % len(gpus)]) for slot in range(workers or len(gpus))]
+    return [Device("cpu")] * (workers or len(os.sched_getaffinity(0)))
+
+
+def _gpus() -> list[str]:
+    """Returns the visible GPUs as `CUDA_VISIBLE_DEVICES` names them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listed.stdout.split()

@@ -1,0 +1,52 @@
+"""The table of a sweep's complete runs, as `mimsweep results` gives it."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from orchestrator.errors import SpecError
+from orchestrator.metrics import TABLE_METRICS
+from orchestrator.spec import RunSpec
+
+
+def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
+    """Returns the rows of `runs`, in their order, with the columns of the results contract.
+
+    Args:
+        frame: of all complete runs of the experiment, from `Tracking.frame`.
+        runs: of the sweep; those that are not complete have no row.
+    """
+    columns = ["run_key", "run_id", "run_name", "status", *RunSpec.model_fields, *TABLE_METRICS]
+    others = [name for name in frame.columns if name not in columns and name not in _EPOCH]
+    keys = [run.run_key for run in runs]
+    rows = frame.set_index("run_key", drop=False)
+    rows = rows.loc[[key for key in keys if key in rows.index]]
+    return rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
+
+
+_EPOCH = ("train_loss", "test_loss", "beta")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as CSV, Parquet or JSON, by the file's ending.
+
+    Raises:
+        SpecError: no such ending, or the file can't be written.
+    """
+    writers: dict[str, Callable[[Path], object]] = {
+        ".csv": lambda to: table.to_csv(to, index=False),
+        ".parquet": lambda to: table.to_parquet(to, index=False),
+        ".json": lambda to: table.to_json(to, orient="records", indent=2),
+    }
+    if path.suffix not in writers:
+        raise SpecError(f"--output {path}: the file must end in {', '.join(writers)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        writers[path.suffix](temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise SpecError(f"--output {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,135 @@
+"""What is read of the tracking store. Knows no MLflow: `tracking` hands in the client."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+
+import pandas as pd
+
+from orchestrator import tracking_runs
+from orchestrator.errors import TrackingError
+from orchestrator.tracking_owner import Owner
+from orchestrator.tracking_runs import COMPLETE, ROLE, RUN_KEY, SWEEP, Run
+from orchestrator.tracking_store import all_pages, refusal
+
+# MLflow allows 50,000, but a page's run_ids are variables of one SQL statement, and SQLite may
+# take no more than 32,766 of them.
+_RUNS_PER_PAGE = 10_000
+
+RUNNING, SCHEDULED = "attributes.status = 'RUNNING'", "attributes.status = 'SCHEDULED'"
+_FINISHED, _TAGGED = "attributes.status = 'FINISHED'", f"tags.`{COMPLETE}` = 'true'"
+_PARENTS = f"tags.`{ROLE}` = 'sweep'"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="Reader")
+
+
+def told(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Makes what the store raises a `TrackingError`."""
+
+    @functools.wraps(method)
+    def wrapper(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except self.failures as error:
+            # `from None`: the chain would show the URI with its password.
+            raise refusal(self.uri, error) from None
+
+    return wrapper
+
+
+class Reader:
+    """The reading half of `Tracking`, whose docstring says what its runs mean.
+
+    Attributes:
+        uri: The store's.
+        failures: What the client raises if the store fails.
+    """
+
+    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+
+    def __init__(self, uri: str, client: Any) -> None:  # noqa: ANN401
+        """`client` is an `MlflowClient`, or None if there is no store yet."""
+        self.uri = uri
+        self._opened = client
+
+    @told
+    def complete(self, sweep: str) -> dict[str, str]:
+        """The run_id of each run_key that is complete."""
+        return {run.data.tags[RUN_KEY]: run.info.run_id for run in self._search_complete(sweep)}
+
+    @told
+    def statuses(self, sweep: str) -> dict[str, tracking_runs.RunState]:
+        """The state of each run_key: a complete run decides, else the newest."""
+        return tracking_runs.states(self._search(sweep))
+
+    @told
+    def frame(self, sweep: str) -> pd.DataFrame:
+        """A row per complete run_key; columns and order as `tracking_runs.table` says."""
+        return tracking_runs.table(self._search_complete(sweep))
+
+    @told
+    def latest_parent(self, sweep: str) -> str | None:
+        """The run_id of the newest invocation's parent run."""
+        parents = self._search(sweep, _PARENTS)
+        return parents[0].info.run_id if parents else None
+
+    @told
+    def owner(self, sweep: str) -> Owner | None:
+        """The living orchestrator of a sweep."""
+        return next((owner for _, owner in self._owners(sweep)), None)
+
+    @told
+    def sweeps(self) -> list[str]:
+        """The sweeps in the store, by name."""
+        if self._opened is None:
+            return []
+        search = self._opened.search_experiments
+        experiments = all_pages(lambda token: search(page_token=token))
+        return sorted(each.name for each in experiments if SWEEP in each.tags)
+
+    @property
+    def _client(self) -> Any:  # noqa: ANN401
+        if self._opened is None:
+            raise TrackingError(f"there is no tracking store at {self.uri} yet")
+        return self._opened
+
+    def _experiment_id(self, sweep: str) -> str | None:
+        experiment = self._opened and self._opened.get_experiment_by_name(sweep)
+        if not experiment:
+            return None
+        experiment_id: str = experiment.experiment_id
+        if experiment.lifecycle_stage == "deleted":
+            raise TrackingError(
+                f"the MLflow experiment {sweep} was deleted: bring it back with `mlflow experiments"
+                f" restore --experiment-id {experiment_id}`, or remove it for good with `mlflow gc"
+                f" --experiment-ids {experiment_id}`"
+            )
+        return experiment_id
+
+    def _search(self, sweep: str, *conditions: str) -> list[Run]:
+        """The sweep's runs, newest first."""
+        experiment_id = self._experiment_id(sweep)
+        if experiment_id is None:
+            return []
+        return all_pages(
+            lambda token: self._client.search_runs(
+                [experiment_id],
+                " and ".join(conditions),
+                max_results=_RUNS_PER_PAGE,
+                page_token=token,
+            )
+        )
+
+    def _search_complete(self, sweep: str) -> list[Run]:
+        """The newest complete run of each run_key."""
+        newest: dict[str, Run] = {}
+        for run in self._search(sweep, _FINISHED, _TAGGED):
+            newest.setdefault(run.data.tags[RUN_KEY], run)
+        return list(newest.values())
+
+    def _owners(self, sweep: str) -> list[tuple[Run, Owner]]:
+        return tracking_runs.living_parents(self._search(sweep, _PARENTS, RUNNING))
