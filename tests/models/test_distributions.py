@@ -90,7 +90,7 @@ def test_standard_normal_equals_torchs(features: int) -> None:
 
 @given(finite, finite)
 def test_log_mixture_of_two(a: float, b: float) -> None:
-    left, right = torch.tensor(a).double(), torch.tensor(b).double()
+    left, right = torch.tensor([a, b], dtype=torch.float64)
     expected = torch.stack([left, right]).logsumexp(0) - math.log(2)
     torch.testing.assert_close(log_mixture_of_two(left, right), expected, rtol=1e-12, atol=1e-12)
     assert min(a, b) - 1e-9 <= log_mixture_of_two(left, right) <= max(a, b) + 1e-9

@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SWEEP ?= sweeps/bottleneck.yaml
+SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/smoke.yaml
+
+.PHONY: help setup run test lint format check figures ui bench reproduction constraints clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with everything that mimsweep needs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(READY) ## train a sweep and draw its curves (SWEEP=sweeps/smoke.yaml for one minute)
+	$(BIN)/mimsweep run $(SWEEP)
+	$(BIN)/mimsweep figures $(SWEEP)
+	@echo "Figures are in figures/; 'make ui' opens MLflow on the runs."
+
+test: $(READY) ## run the quick tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint ## what CI runs: lint and all tests but those that need a GPU
+	$(BIN)/python -m pytest -n auto -m "not gpu"
+
+figures: $(READY) ## draw the curves of every sweep that has complete runs
+	$(BIN)/mimsweep figures $(SWEEPS)
+
+ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000
+	$(BIN)/mimsweep ui
+
+bench: $(READY) ## measure the cost of a run alone, in a cohort, and in a plain PyTorch loop
+	$(BIN)/python benchmarks/cohort_cost.py
+
+reproduction: $(READY) ## compare expressiveness and bottleneck with the published figures
+	@mkdir -p build
+	$(BIN)/mimsweep results sweeps/expressiveness.yaml --output build/expressiveness.csv
+	$(BIN)/mimsweep results sweeps/bottleneck.yaml --output build/bottleneck.csv
+	$(BIN)/python benchmarks/reproduction.py build/expressiveness.csv build/bottleneck.csv
+
+constraints: $(READY) ## pin again what .venv holds
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton)'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove .venv and caches; runs, figures and data stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
