@@ -1,1 +1,1 @@
-"""Pure torch: (weights, data, noise) to tensors. No MLflow, no click, no logging, no global seed."""
+"""Pure torch: (weights, data, noise) to tensors. No MLflow, click, logging or global seed."""

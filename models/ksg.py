@@ -13,24 +13,14 @@ A box rounded outwards to cuts holds all points of the ball, a box rounded inwar
 it: just the few between the two are measured.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
+from models.jit import compiled
+
 BUCKETS = 128  # more: fewer points to measure; fewer: bits that stay in the cache
 SLACK = 4 * np.finfo(np.float64).eps  # of a box's edge, relative: outweighs its rounding
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns `function` compiled, and kept on disk where there's a folder to keep it in."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(nogil=True)(function)
 
 
 def ksg_mutual_information(x: ArrayLike, z: ArrayLike, k: int = 5) -> float:

@@ -28,7 +28,9 @@ from models.optim import annealed_beta
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard Gaussian noise of one minibatch; those that a loss doesn't use are None.
+    """Standard Gaussian noise of a minibatch; what a loss doesn't use is None.
+
+    Of S minibatches at once the shapes have a leading S.
 
     Attributes:
         z: of z ~ q(z|x), with shape (R, B, Z).
@@ -41,6 +43,11 @@ class Noise:
     anchor: Tensor | None = None
     x: Tensor | None = None
     z_marginal: Tensor | None = None
+
+    def minibatch(self, index: int) -> "Noise":
+        """Returns the noise of one of S minibatches."""
+        parts = (self.z, self.anchor, self.x, self.z_marginal)
+        return Noise(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

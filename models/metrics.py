@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.ksg import compiled
+from models.jit import compiled
 
 BLOCK = 512  # training points measured in a row; a multiple of any vector register's width
 MARGIN = 1 + 1e-4  # outweighs float32's rounding in a sum of up to 1,000 squares

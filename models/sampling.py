@@ -1,7 +1,9 @@
 """Minibatches and noise of a stack, each run's drawn from streams of its own seed and epoch.
 
 A part of an epoch is S minibatches at once: with shape (S, R, B', F), B' = padded(B), laid out
-feature-major (see `models.nn`). Runs of one seed at one epoch share what is drawn.
+feature-major (see `models.nn`). The padding repeats the first item and its noise: an invented item
+may overflow where no real one does, and its gradient, 0·∞, would then fail the run. Runs of one
+seed at one epoch share what is drawn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,10 +44,10 @@ class Sampler:
         """Returns S, the number of minibatches of an epoch."""
         return self.data.items(split) // self.batch_size
 
-    def minibatches(
+    def parts(
         self, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
     ) -> Iterator[tuple[Tensor, Noise]]:
-        """Yields x with shape (R, B', D) and the noise of each minibatch of an epoch.
+        """Yields the parts of an epoch: x with shape (S, R, B', D), and its noise (S, R, B', ·).
 
         Args:
             split: which items; each split has noise of its own.
@@ -59,23 +61,38 @@ class Sampler:
         for part, start in enumerate(range(0, total, at_once)):
             x = self._stack({m: b[start : start + at_once] for m, b in batches.items()}, moments)
             noise = {name: self._noise(name, split, moments, part, len(x)) for name in noise_names}
+            yield x, Noise(**noise)
+
+    def minibatches(
+        self, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
+    ) -> Iterator[tuple[Tensor, Noise]]:
+        """Yields the same by minibatch: x with shape (R, B', D) and its noise (R, B', ·)."""
+        for x, noise in self.parts(split, moments, noise_names):
             for index in range(len(x)):
-                yield x[index], Noise(**{name: drawn[index] for name, drawn in noise.items()})
+                yield x[index], noise.minibatch(index)
 
     def _batches(self, items: Tensor) -> Tensor:
         """Cuts items (N, D) into minibatches (N // B, D, B'), in views where no padding is due."""
         count = len(items) // self.batch_size
         batches = items[: count * self.batch_size].unflatten(0, (count, self.batch_size)).mT
+        return self._pad(batches)
+
+    def _pad(self, batches: Tensor) -> Tensor:
+        """Repeats the first item of minibatches (S, F, B): with shape (S, F, B')."""
         padding = padded(self.batch_size) - self.batch_size
-        return torch.nn.functional.pad(batches, (0, padding)) if padding else batches
+        if not padding:
+            return batches
+        return torch.cat([batches, batches[..., :1].expand(-1, -1, padding)], dim=-1)
 
     def _noise(
         self, name: str, split: Split, moments: Sequence[Moment], part: int, count: int
     ) -> Tensor:
         features = self.data.dims if name == "x" else self.z_dim
-        shape = (count, features, padded(self.batch_size))
+        shape = (count, features, self.batch_size)
         drawn = {
-            moment: torch.randn(shape, generator=generator("noise", split, name, *moment, part))
+            moment: self._pad(
+                torch.randn(shape, generator=generator("noise", split, name, *moment, part))
+            )
             for moment in dict.fromkeys(moments)
         }
         return self._stack(drawn, moments)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from models import eager
 from models.losses import Objective
-from models.nn import flatten, initial_weights, named_views
+from models.nn import initial_weights, named_views
 from models.optim import Adam
 from models.sampling import Moment, Sampler
 
@@ -61,37 +62,41 @@ class Stack:
     ) -> Tensor:
         rows = torch.tensor(chosen, device=self.sampler.device)
         weights, adam = self.weights[rows], self.adam.rows(rows)
-        views = {name: view.requires_grad_() for name, view in self._views(weights).items()}
         betas = torch.tensor([[beta[row]] for row in chosen], device=rows.device)
         moments = [moments[row] for row in chosen]
+        count = self.sampler.count("train")
         size, factor = adam.coefficients(
-            [lr[row] for row in chosen],
-            [(epoch - 1) * self.sampler.count("train") for _, epoch in moments],
-            self.sampler.count("train"),
+            [lr[row] for row in chosen], [(epoch - 1) * count for _, epoch in moments], count
         )
         total = torch.zeros(len(chosen), device=rows.device)
+        done = 0
         noise_names = self.objective.noise_names(decoder_samples)
-        batches = self.sampler.minibatches("train", moments, noise_names)
-        for index, (x, noise) in enumerate(batches):
-            loss = self.objective(views, x, noise, betas)
-            objective = loss.objective(self.sampler.batch_size)
-            gradients = torch.autograd.grad(objective.sum(), list(views.values()))
-            adam.step_(weights, flatten(gradients, weights.shape[1]), size[index], factor[index])
-            total += loss.reported(objective.detach())
+        for x, noise in self.sampler.parts("train", moments, noise_names):
+            steps = slice(done, done + len(x))
+            total += eager.train_part(
+                self.objective,
+                weights,
+                adam,
+                x,
+                noise,
+                betas,
+                size[steps],
+                factor[steps],
+                self.sampler.batch_size,
+            )
+            done += len(x)
         self.weights[rows] = weights
         self.adam.put(rows, adam)
-        return total / len(size)
+        return total / count
 
-    @torch.no_grad()
     def test_epoch(self, moments: Sequence[Moment]) -> list[float]:
         """Returns each run's loss on the test set of its epoch, at β = 1 and with all its terms."""
-        beta = torch.ones(len(moments), 1, device=self.sampler.device)
-        views = self._views(self.weights)
         total = torch.zeros(len(moments), device=self.sampler.device)
         noise_names = self.objective.noise_names(decoder_samples=True)
-        for x, noise in self.sampler.minibatches("test", moments, noise_names):
-            loss = self.objective(views, x, noise, beta)
-            total += loss.reported(loss.objective(self.sampler.batch_size))
+        for x, noise in self.sampler.parts("test", moments, noise_names):
+            total += eager.test_part(
+                self.objective, self.weights, x, noise, self.sampler.batch_size
+            )
         return (total / self.sampler.count("test")).tolist()
 
     def keep_weights(self, row: int) -> None:

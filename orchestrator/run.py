@@ -54,10 +54,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         SpecError: a device or data set is missing; nothing was written.
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
-    try:
-        devices = local_devices(options.device, options.workers)
-    except LookupError as error:
-        raise SpecError(f"--device {options.device}: {error}") from error
+    devices = local_devices(options.device, options.workers)
     _check_data(sweep, options.data_dir)
     tracking = Tracking(options.tracking_uri)
     if closed := tracking.close_dead(sweep.name):

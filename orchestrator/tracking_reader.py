@@ -14,9 +14,10 @@ from orchestrator.tracking_owner import Owner
 from orchestrator.tracking_runs import COMPLETE, ROLE, RUN_KEY, SWEEP, Run
 from orchestrator.tracking_store import all_pages, refusal
 
-# MLflow allows 50,000, but a page's run_ids are variables of one SQL statement, and SQLite may
-# take no more than 32,766 of them.
-_RUNS_PER_PAGE = 10_000
+# MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
+# (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
+# page to show some runs twice, never to hide one.
+_RUNS_PER_PAGE = 2_500
 
 RUNNING, SCHEDULED = "attributes.status = 'RUNNING'", "attributes.status = 'SCHEDULED'"
 _FINISHED, _TAGGED = "attributes.status = 'FINISHED'", f"tags.`{COMPLETE}` = 'true'"

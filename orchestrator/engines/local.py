@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from orchestrator.engines.base import CohortEnded, CohortLost, Event
+from orchestrator.errors import SpecError
 from orchestrator.spec import RunSpec
 
 # glibc gives buffers this size back to the kernel at each free, and every operation of a training
@@ -127,7 +128,7 @@ class _Worker:
                 events.append(event)
                 if isinstance(event, CohortEnded | CohortLost):
                     self.cohort = None
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: reset, or killed in the middle of a message
             reason = self._end()
             if self.cohort is not None:
                 events.append(CohortLost(self.cohort, reason, f"see {self._log}"))
@@ -158,12 +159,13 @@ def local_devices(kind: str, workers: int | None) -> list[Device]:
         workers: number of slots; on several GPUs they take turns.
 
     Raises:
-        LookupError: "cuda" is wanted and no GPU is visible.
+        SpecError: "cuda" is wanted and no GPU is visible.
     """
     gpus = _gpus() if kind in ("auto", "cuda") else []
     if kind == "cuda" and not gpus:
-        raise LookupError(
-            "no GPU is visible: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES is empty"
+        raise SpecError(
+            "--device cuda: no GPU is visible: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES is "
+            "empty"
         )
     if gpus:
         return [Device("cuda", gpus[slot % len(gpus)]) for slot in range(workers or len(gpus))]

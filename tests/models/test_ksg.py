@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
-from models.ksg import compiled, ksg_mutual_information
+from models.jit import compiled
+from models.ksg import ksg_mutual_information
 
 Points = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ from models.optim import Adam, annealed_beta, learning_rate
 
 
 def gradient(weights: torch.Tensor, step: int) -> torch.Tensor:
-    """Of a bowl that wobbles: sizes over many orders of magnitude, some exactly zero."""
+    """Sizes over many orders of magnitude, some exactly zero; mild in the weights: no chaos."""
+    place = torch.arange(weights.shape[-1], dtype=torch.float64)
     scale = 10.0 ** torch.linspace(-6, 6, weights.shape[-1], dtype=torch.float64)
-    wobble = torch.cos(torch.arange(weights.shape[-1], dtype=torch.float64) + step)
-    slope = scale * (weights - wobble)
+    slope = scale * (torch.cos(place + step) + 0.3 + 0.1 * torch.tanh(weights))
     slope[..., ::5] = 0
     return slope
 
@@ -24,7 +24,7 @@ def test_adam_equals_separate_torch_adams(dtype: torch.dtype, tolerance: float) 
     lrs, steps = [1e-3, 0.1, 3e-2], 300
     torch.manual_seed(1)
     start = torch.randn(3, 32, dtype=torch.float64)
-    weights = start.to(dtype)
+    weights = start.to(dtype, copy=True)
     adam = Adam.zeros(weights)
     for part in range(3):  # coefficients for 100 steps at a time
         size, factor = adam.coefficients(lrs, [100 * part] * 3, 100)
@@ -108,6 +108,6 @@ def test_schedules_as_the_text_has_them(lr: float, warmup: int, epoch: int) -> N
     else:
         assert rate == pytest.approx(lr * math.sqrt(warmup / epoch))
         assert beta == 1
-    assert 0 < rate <= lr
+    assert 0 < rate <= lr * (1 + 1e-12)
     assert (beta >= 1) == (epoch >= warmup)
-    assert learning_rate(lr, warmup, warmup) == lr
+    assert learning_rate(lr, warmup, warmup) == pytest.approx(lr, rel=1e-12)

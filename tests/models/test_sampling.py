@@ -62,7 +62,9 @@ def test_shapes_order_and_padding(count: int, batch_size: int, moments: list[Mom
     for x, noise in batches:
         assert x.shape == noise.x.shape == (len(moments), size, 3)
         assert noise.z.shape == noise.anchor.shape == (len(moments), size, 2)
-        assert not x[:, batch_size:].any()
+        for tensor in (x, noise.x, noise.z, noise.anchor):
+            first = tensor[:, :1].expand(-1, size - batch_size, -1)
+            assert torch.equal(tensor[:, batch_size:], first)
     for run, (seed, epoch) in enumerate(moments):
         items = data.draw("train", seed, epoch)[0]
         joined = torch.cat([x[run, :batch_size] for x, _ in batches])
@@ -128,11 +130,12 @@ def test_all_noise_is_standard_normal_and_drawn_once() -> None:
     for split, moment in [("train", (1, 1)), ("train", (1, 2)), ("train", (2, 1)), ("test", (1, 1))]:
         batches = list(source.minibatches(split, [moment], NAMES))
         streams += [
-            torch.cat([getattr(noise, name)[0].flatten() for _, noise in batches])
+            torch.cat([getattr(noise, name)[0, :100].flatten() for _, noise in batches])
             for name in NAMES
         ]
     values = torch.cat(streams)
-    assert len(values.unique()) > 0.98 * len(values)  # float32 has few values: some collide
+    minibatches = torch.cat([stream.view(205, -1)[:, :100] for stream in streams])
+    assert len(minibatches.unique(dim=0)) == len(minibatches)
     firsts = torch.stack([stream[:40_000] for stream in streams])
     assert torch.corrcoef(firsts).fill_diagonal_(0).abs().max() < 5 / 40_000**0.5
     assert stats.kstest(values[:: len(values) // 20_000].numpy(), "norm").pvalue > 1e-3

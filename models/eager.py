@@ -1,0 +1,62 @@
+"""Steps of a stack by torch's operations and autograd: any objective, any device.
+
+The reference that faster implementations of the same two functions are tested against.
+"""
+
+import torch
+from torch import Tensor
+
+from models.losses import Noise, Objective
+from models.nn import flatten, named_views
+from models.optim import Adam
+
+
+def train_part(
+    objective: Objective,
+    weights: Tensor,
+    adam: Adam,
+    x: Tensor,
+    noise: Noise,
+    beta: Tensor,
+    size: Tensor,
+    factor: Tensor,
+    items: int,
+) -> Tensor:
+    """Makes S steps; weights and optimiser change in place.
+
+    Args:
+        objective: what is minimised.
+        weights: with shape (R, P).
+        adam: of the same rows.
+        x: S minibatches, with shape (S, R, B', D).
+        noise: of theirs, with shapes (S, R, B', ·).
+        beta: β, with shape (R, 1).
+        size: step sizes, with shape (S, R, 1), from `Adam.coefficients`.
+        factor: bias corrections, with shape (S, R, 1).
+        items: B, of which the B' columns of a minibatch count.
+
+    Returns:
+        the sum over the steps of the reported losses, in nats, with shape (R,).
+    """
+    shapes = objective.model.shapes()
+    views = {name: w.requires_grad_() for name, w in named_views(weights, shapes).items()}
+    total = torch.zeros(len(weights), device=weights.device)
+    for step in range(len(x)):
+        loss = objective(views, x[step], noise.minibatch(step), beta)
+        minimised = loss.objective(items)
+        gradients = torch.autograd.grad(minimised.sum(), list(views.values()))
+        adam.step_(weights, flatten(gradients, weights.shape[1]), size[step], factor[step])
+        total += loss.reported(minimised.detach())
+    return total
+
+
+@torch.no_grad()
+def test_part(objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int) -> Tensor:
+    """Returns the sum over S minibatches of the losses at β = 1; arguments as for `train_part`."""
+    views = named_views(weights, objective.model.shapes())
+    beta = torch.ones(len(weights), 1, device=weights.device)
+    total = torch.zeros(len(weights), device=weights.device)
+    for step in range(len(x)):
+        loss = objective(views, x[step], noise.minibatch(step), beta)
+        total += loss.reported(loss.objective(items))
+    return total

@@ -1,0 +1,334 @@
+"""A run is the same alone and in any cohort, bit for bit; it stops as the study's text says."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from models.cohort import Cohort, EpochEnd, Event, Run, RunEnd, RunFailed, Slot, train
+from models.data import DataSet, Split, load
+
+RUNS = (
+    Run("plain", seed=1, lr=1e-3, warmup=2, epochs=5),
+    Run("same seed, other rate", seed=1, lr=1e-2, warmup=1, epochs=4),
+    Run("leaves first", seed=2, lr=1e-3, warmup=3, epochs=1),
+    Run("fewer epochs than warm-up", seed=3, lr=3e-3, warmup=4, epochs=2),
+    Run("longest", seed=4, lr=1e-3, warmup=3, epochs=6),
+    Run("impatient", seed=5, lr=0.3, warmup=1, epochs=6),
+)
+
+
+@dataclass(frozen=True)
+class Few:
+    """The first items of a data set."""
+
+    whole: DataSet
+    count: int
+
+    @property
+    def dims(self) -> int:
+        return self.whole.dims
+
+    @property
+    def classes(self) -> int:
+        return self.whole.classes
+
+    def items(self, split: Split) -> int:
+        return self.count
+
+    def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        items, labels = self.whole.draw(split, seed, epoch)
+        return items[: self.count], labels[: self.count]
+
+    def log_prob(self, x: Tensor) -> Tensor | None:
+        return self.whole.log_prob(x)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Bit identity is promised for one thread: with more, sums are cut by the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+COHORT = Cohort(
+    dataset="toy4",
+    model="mim",
+    z_dim=2,
+    mid_dim=9,
+    layers=2,
+    act="tanh",
+    inv_h=False,
+    min_logvar=6,
+    batch_size=128,
+    q_x_samples="conditional",
+    runs=RUNS,
+)
+
+
+def few(cohort: Cohort, minibatches: int = 2) -> Few:
+    count = minibatches * cohort.batch_size + 7  # the 7 are dropped
+    return Few(load(cohort.dataset, Path("nowhere")), count)
+
+
+def events_by_run(cohort: Cohort, data: DataSet | None = None) -> dict[str, list[Event]]:
+    events: dict[str, list[Event]] = {run.key: [] for run in cohort.runs}
+    for event in train(cohort, data or few(cohort)):
+        events[event.key].append(event)
+    return events
+
+
+def assert_same(ours: list[Event], others: list[Event]) -> None:
+    assert len(ours) == len(others)
+    for one, other in zip(ours, others, strict=True):
+        if isinstance(one, RunEnd):
+            assert isinstance(other, RunEnd)
+            assert repr(one.metrics) == repr(other.metrics)  # NaN equals NaN here
+            assert one.weights.keys() == other.weights.keys()
+            for name, weight in one.weights.items():
+                assert torch.equal(weight, other.weights[name]), name
+        else:
+            assert repr(one) == repr(other)
+
+
+def assert_independent(cohort: Cohort, data: DataSet | None = None) -> None:
+    together = events_by_run(cohort, data)
+    shuffled = events_by_run(replace(cohort, runs=cohort.runs[::-2] + cohort.runs[-2::-2]), data)
+    for run in cohort.runs:
+        alone = events_by_run(replace(cohort, runs=(run,)), data)[run.key]
+        assert_same(alone, together[run.key])
+        assert_same(alone, shuffled[run.key])
+
+
+MODELS = [
+    ("mim", False, "conditional"),
+    ("mim", False, "marginal"),
+    ("mim", True, "conditional"),
+    ("mim", True, "marginal"),
+    ("amim", False, "conditional"),
+    ("amim", True, "conditional"),
+    ("vae", False, "conditional"),
+    ("vae", True, "conditional"),
+    ("ae", False, "conditional"),
+]
+SHAPES = [
+    ("toy4", 50, 2, 128, 2, "tanh"),
+    ("toy4", 1, 1, 128, 2, "swish"),
+    ("toy2_5", 9, 3, 100, 3, "relu"),
+    ("toy2_5", 50, 1, 33, 3, "swish"),
+    ("toy4", 9, 2, 33, 1, "tanh"),
+    ("toy2_5", 1, 3, 100, 3, "tanh"),
+]
+
+
+def shaped(
+    model: tuple[str, bool, str], dataset: str, mid_dim: int, z_dim: int, batch_size: int,
+    layers: int, act: str,
+) -> Cohort:  # fmt: skip
+    name, inv_h, q_x_samples = model
+    return replace(
+        COHORT, model=name, inv_h=inv_h, q_x_samples=q_x_samples, dataset=dataset,
+        mid_dim=mid_dim, z_dim=z_dim, batch_size=batch_size, layers=layers, act=act,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS, ids="-".join(["{}"] * 3).format)
+@pytest.mark.parametrize("shape", range(3))
+def test_a_run_is_the_same_alone_and_in_any_cohort(
+    model: tuple[str, bool, str], shape: int
+) -> None:
+    number = (2 * shape + MODELS.index(model)) % len(SHAPES)  # each shape with several models
+    assert_independent(shaped(model, *SHAPES[number]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS, ids="-".join(["{}"] * 3).format)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [128, 100, 33])
+def test_it_is_for_all_shapes(
+    model: tuple[str, bool, str], layers: int, batch_size: int
+) -> None:
+    for dataset, mid_dim, z_dim in product(["toy4", "toy2_5"], [1, 9, 50], [1, 2, 3]):
+        act = ["tanh", "relu", "swish"][(mid_dim + z_dim) % 3]
+        assert_independent(shaped(model, dataset, mid_dim, z_dim, batch_size, layers, act))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "z_dim", "mid_dim"), [("toy4", 2, 500), ("toy4_20", 10, 50)])
+def test_it_is_for_the_published_shapes_and_all_items(
+    dataset: str, z_dim: int, mid_dim: int
+) -> None:
+    cohort = replace(COHORT, dataset=dataset, z_dim=z_dim, mid_dim=mid_dim, runs=RUNS[:3])
+    assert_independent(cohort, load(dataset, Path("nowhere")))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 17])
+def test_it_is_for_cohorts_of_any_size(size: int) -> None:
+    runs = tuple(Run(str(seed), seed, 1e-3, 1, 2) for seed in range(size))
+    cohort = replace(COHORT, mid_dim=50, runs=runs)
+    together = events_by_run(cohort)
+    last = runs[-1]
+    assert_same(events_by_run(replace(cohort, runs=(last,)))[last.key], together[last.key])
+
+
+def test_training_again_gives_the_same() -> None:
+    first, second = events_by_run(COHORT), events_by_run(COHORT)
+    for key in first:
+        assert_same(first[key], second[key])
+
+
+def test_seeds_rates_and_models_differ() -> None:
+    ends = events_by_run(COHORT)
+    losses = {events[0].train_loss for events in ends.values() if isinstance(events[0], EpochEnd)}
+    assert len(losses) == len(RUNS)
+    other = events_by_run(replace(COHORT, model="vae"))
+    assert repr(other["plain"][0]) != repr(ends["plain"][0])
+
+
+def test_order_and_content_of_events() -> None:
+    for run, events in zip(RUNS, events_by_run(COHORT).values(), strict=True):
+        *epochs, end = events
+        assert isinstance(end, RunEnd)
+        assert [type(epoch) for epoch in epochs] == [EpochEnd] * len(epochs)
+        assert [epoch.epoch for epoch in epochs] == list(range(1, len(epochs) + 1))
+        for epoch in epochs:
+            assert epoch.beta == min(1, epoch.epoch / run.warmup)
+            rate = min(epoch.epoch / run.warmup, math.sqrt(run.warmup / epoch.epoch))
+            assert epoch.lr == pytest.approx(run.lr * rate)
+        best, ran, loss = expected_end(run, [epoch.test_loss for epoch in epochs])
+        assert (end.metrics["best_epoch"], end.metrics["epochs_run"]) == (best, ran)
+        assert len(epochs) == ran
+        assert end.metrics["best_loss"] == loss
+        assert len(end.weights) == 8
+        assert end.weights["encoder.0.weight"].shape == (9, 2)
+
+
+def test_kept_weights_are_those_of_the_best_epoch() -> None:
+    """They are the last ones of the same run, cut off at its best epoch."""
+    cohort = replace(COHORT, runs=(replace(RUNS[5], lr=0.05),))
+    (*_, end) = events_by_run(cohort)["impatient"]
+    assert isinstance(end, RunEnd)
+    best = int(end.metrics["best_epoch"])
+    assert best < end.metrics["epochs_run"]
+    cut = replace(cohort, runs=(replace(cohort.runs[0], epochs=best),))
+    (*_, last) = events_by_run(cut)["impatient"]
+    assert isinstance(last, RunEnd)
+    for name, weight in end.weights.items():
+        assert torch.equal(weight, last.weights[name])
+    assert {**end.metrics, "epochs_run": best} == last.metrics
+
+
+def test_training_learns() -> None:
+    cohort = replace(
+        COHORT, model="vae", mid_dim=50, runs=(Run("run", 1, 1e-2, 2, 6),), batch_size=64
+    )
+    *epochs, end = events_by_run(cohort, few(cohort, 40))["run"]
+    assert isinstance(epochs[0], EpochEnd)
+    assert isinstance(end, RunEnd)
+    assert end.metrics["best_loss"] < 2.3 < epochs[0].test_loss  # H(P(x)) is about 1.65
+    assert end.metrics["knn5"] > 0.6
+
+
+def test_a_run_that_is_not_finite_fails_alone() -> None:
+    wild = Run("wild", seed=7, lr=1e30, warmup=1, epochs=6)
+    cohort = replace(COHORT, runs=(RUNS[0], wild, *RUNS[1:3]))
+    together = events_by_run(cohort)
+    *_, failure = together["wild"]
+    assert isinstance(failure, RunFailed)
+    assert failure.epoch == len(together["wild"]) - 1
+    assert str(failure.epoch) in failure.reason
+    assert "nan" in failure.reason or "inf" in failure.reason
+    assert_same(events_by_run(replace(cohort, runs=(wild,)))["wild"], together["wild"])
+    for run in (RUNS[0], *RUNS[1:3]):
+        assert_same(events_by_run(replace(cohort, runs=(run,)))[run.key], together[run.key])
+
+
+def test_a_run_that_explodes_in_its_last_step_is_measured_all_the_same() -> None:
+    """Its training loss, taken before the step, is finite: NaN metrics, and neighbours go on."""
+    wild = Run("wild", seed=7, lr=1e30, warmup=1, epochs=1)
+    cohort = replace(COHORT, runs=(wild, RUNS[0]))
+    together = events_by_run(cohort, few(cohort, 1))
+    epoch, end = together["wild"]
+    assert isinstance(epoch, EpochEnd)
+    assert isinstance(end, RunEnd)
+    assert math.isfinite(epoch.train_loss)
+    assert not math.isfinite(epoch.test_loss)
+    assert math.isnan(end.metrics["mi"])
+    assert math.isnan(end.metrics["knn5"])
+    alone = events_by_run(replace(cohort, runs=(RUNS[0],)), few(cohort, 1))
+    assert_same(alone["plain"], together["plain"])
+
+
+def expected_end(run: Run, losses: list[float]) -> tuple[int, int, float]:
+    """Section 4 as it reads: the best epoch, the number of epochs run, the best loss."""
+    best, best_loss = 0, math.inf
+    for epoch in range(1, run.epochs + 1):
+        loss = losses[epoch - 1]
+        if epoch >= run.warmup and loss < best_loss:  # the best is kept from epoch w on
+            best, best_loss = epoch, loss
+        if best and epoch >= run.warmup and epoch - best > run.warmup:  # w and one more
+            return best, epoch, best_loss
+    return (best, run.epochs, best_loss) if best else (run.epochs, run.epochs, losses[-1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 6),
+    st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, math.inf]), min_size=1, max_size=30),
+)
+def test_early_stop(warmup: int, losses: list[float]) -> None:
+    run = Run("run", 1, 1e-3, warmup, len(losses))
+    best, ran, best_loss = expected_end(run, losses)
+    slot, kept = Slot(run), 0
+    while not slot.stopped:
+        slot.epoch += 1
+        if slot.judge(losses[slot.epoch - 1]):
+            kept = slot.epoch
+    assert (kept, slot.best_epoch, slot.epoch) == (best, best, ran)
+    assert slot.best_loss == best_loss
+
+
+@pytest.mark.parametrize(
+    ("warmup", "losses", "best", "ran"),
+    [
+        (3, [0, 0, 5, 6, 6, 6, 6, 6], 3, 7),  # what was before epoch w doesn't count
+        (3, [9, 9, 5, 6, 6, 4, 6, 6, 6, 6, 6], 6, 10),
+        (3, [9, 9, 5, 5, 5, 5, 5, 5], 3, 7),  # a tie is no new best
+        (3, [9, 8], 2, 2),
+        (3, [8, 9], 2, 2),  # the last one counts
+        (1, [1, 2, 3, 0], 1, 3),
+        (2, [9, math.nan, 3, 4, 4, 4, 4], 3, 6),
+        (2, [math.nan] * 4, 4, 4),
+    ],
+)
+def test_early_stop_by_example(warmup: int, losses: list[float], best: int, ran: int) -> None:
+    slot = Slot(Run("run", 1, 1e-3, warmup, len(losses)))
+    while not slot.stopped:
+        slot.epoch += 1
+        slot.judge(losses[slot.epoch - 1])
+    assert (slot.best_epoch, slot.epoch) == (best, ran)
+
+
+def test_a_failed_slot_has_stopped() -> None:
+    slot = Slot(RUNS[0], epoch=1)
+    assert not slot.stopped
+    slot.failed = True
+    assert slot.stopped
+
+
+@pytest.mark.parametrize("model", ["mim", "ae"])
+def test_objective_of_a_cohort(model: str) -> None:
+    objective = replace(COHORT, model=model, min_logvar=4, inv_h=True).objective(x_dim=7)
+    assert objective.model.x_dim == 7
+    assert objective.model.min_scale == pytest.approx(1e-4)
+    assert objective.model.fixed_encoder_scale == (model == "ae")
+    assert objective.inv_h

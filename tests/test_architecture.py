@@ -1,0 +1,211 @@
+"""The arrows of import between the parts, read from the AST of every module."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "orchestrator", "dashboards")
+MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "models"}
+MAX_LINES = 300
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import of a module, by its full name; `at_load` if it happens as the importer loads."""
+
+    line: int
+    target: str
+    at_load: bool
+
+    @property
+    def top(self) -> str:
+        return self.target.partition(".")[0]
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    attributes = {name.attr for name in ast.walk(node) if isinstance(name, ast.Attribute)}
+    return "TYPE_CHECKING" in names | attributes
+
+
+def imports_of(node: ast.AST, at_load: bool = True) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(child.lineno, alias.name, at_load) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"line {child.lineno}: an import path is a folder path"
+            assert child.module is not None
+            # `from package import module` imports both; what is no module is dropped later.
+            yield Import(child.lineno, child.module, at_load)
+            for alias in child.names:
+                yield Import(child.lineno, f"{child.module}.{alias.name}", at_load)
+        elif isinstance(child, ast.If) and is_type_checking(child.test):
+            yield from imports_of(ast.Module(child.body, []), at_load=False)
+            yield from imports_of(ast.Module(child.orelse, []), at_load)
+        else:
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports_of(child, at_load and not function)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+TREES = {module_name(file): ast.parse(file.read_text(), str(file)) for file in FILES}
+IMPORTS = {name: list(imports_of(tree)) for name, tree in TREES.items()}
+
+
+def importers(top: str, at_load: bool = False) -> set[str]:
+    """The modules that import `top` or a part of it; with `at_load`, as they load."""
+    return {
+        name
+        for name, imports in IMPORTS.items()
+        if any(found.top == top and (found.at_load or not at_load) for found in imports)
+    }
+
+
+def of(package: str) -> dict[str, list[Import]]:
+    return {
+        name: imports for name, imports in IMPORTS.items() if f"{name}.".startswith(f"{package}.")
+    }
+
+
+def tops(imports: list[Import]) -> set[str]:
+    return {found.top for found in imports}
+
+
+def test_the_reader_of_imports_sees_all_kinds() -> None:
+    text = """
+import a.b, c
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import d
+else:
+    import e
+try:
+    from f import g
+except ImportError:
+    pass
+class A:
+    import h
+    def method(self):
+        import i
+"""
+    found = {(each.target, each.at_load) for each in imports_of(ast.parse(text))}
+    late, early = {"d", "i"}, {"a.b", "c", "typing", "typing.TYPE_CHECKING", "e", "f", "f.g", "h"}
+    assert found == {(name, False) for name in late} | {(name, True) for name in early}
+
+
+def test_all_parts_are_seen() -> None:
+    for name in ("models.cohort", "orchestrator.engines.local", "dashboards.figures"):
+        assert name in TREES
+
+
+def test_models_import_only_what_they_compute_with() -> None:
+    for name, imports in of("models").items():
+        unknown = tops(imports) - MODELS_MAY - sys.stdlib_module_names
+        assert not unknown, f"{name} imports {unknown}"
+        assert "logging" not in tops(imports), name
+
+
+def test_dashboards_know_neither_orchestrator_nor_store_nor_models() -> None:
+    for name, imports in of("dashboards").items():
+        unwanted = tops(imports) & {"orchestrator", "models", "mlflow", "torch", "click", "optuna"}
+        assert not unwanted, f"{name} imports {unwanted}"
+
+
+def test_only_tracking_imports_mlflow() -> None:
+    others = {each for each in importers("mlflow") if not each.startswith("orchestrator.tracking")}
+    assert others == set()
+    assert "orchestrator.tracking" in importers("mlflow")
+
+
+def test_only_the_command_line_imports_click() -> None:
+    assert importers("click") == {"orchestrator.cli"}
+
+
+def test_only_search_imports_optuna() -> None:
+    assert importers("optuna") <= {"orchestrator.search"}
+
+
+def test_only_the_ray_engine_imports_ray() -> None:
+    assert importers("ray") <= {"orchestrator.engines.ray"}
+
+
+def test_engines_know_no_tracking() -> None:
+    for name, imports in of("orchestrator.engines").items():
+        above = ("tracking", "recorder", "run", "dispatch", "cli", "progress", "table")
+        own = {each.target for each in imports if each.top == "orchestrator"}
+        unwanted = {
+            each for each in own if each.startswith(tuple(f"orchestrator.{n}" for n in above))
+        }
+        assert not unwanted, f"{name} imports {unwanted}"
+
+
+def test_errors_import_nothing() -> None:
+    assert IMPORTS["orchestrator.errors"] == []
+
+
+def test_only_workers_load_torch_and_models_with_the_orchestrator() -> None:
+    heavy = importers("torch", at_load=True) | importers("models", at_load=True)
+    assert {name for name in heavy if name.startswith("orchestrator")} == {
+        "orchestrator.engines.worker"
+    }
+    # A worker's module brings torch along: it is run, or imported inside a function.
+    loaders = {
+        name
+        for name, imports in IMPORTS.items()
+        if any(each.target == "orchestrator.engines.worker" and each.at_load for each in imports)
+    }
+    assert loaders == set()
+
+
+def test_spec_and_sweep_files_know_no_store_and_no_engine() -> None:
+    for name in ("spec", "sweep", "yamlfile", "plan", "metrics"):
+        unwanted = {
+            each.target
+            for each in IMPORTS[f"orchestrator.{name}"]
+            if each.target.startswith(("orchestrator.tracking", "orchestrator.engines"))
+            or each.top in ("mlflow", "pandas", "rich")
+        }
+        assert not unwanted, f"{name} imports {unwanted}"
+
+
+def test_no_cycles() -> None:
+    graph = {
+        name: {each.target for each in imports if each.at_load and each.target in TREES} - {name}
+        for name, imports in IMPORTS.items()
+    }
+    # Raises CycleError, which names the modules of a cycle.
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(TREES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_a_module_says_what_it_is_for_and_is_short(file: Path) -> None:
+    assert ast.get_docstring(TREES[module_name(file)]), f"{file}: no docstring"
+    assert len(file.read_text().splitlines()) <= MAX_LINES
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = """
+import sys
+from orchestrator.cli import main
+for command in ([], ["run"], ["figures"]):
+    main([*command, "--help"], standalone_mode=False)
+heavy = {"torch", "mlflow", "pandas", "numpy", "pydantic", "matplotlib", "rich", "yaml"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+    assert "Usage:" in done.stdout
