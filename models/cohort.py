@@ -6,7 +6,7 @@ their tensors. A run that stops, or fails, leaves the stack at the end of its ep
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -108,6 +108,23 @@ class RunFailed:
 
 Event = EpochEnd | RunEnd | RunFailed
 
+Progress = dict[str, float]
+
+
+@dataclass(frozen=True)
+class State:
+    """The live runs of a cohort between two epochs.
+
+    Attributes:
+        keys: of the runs, R of them.
+        progress: where each stands.
+        tensors: weights, best weights and optimiser by name, each with shape (R, P).
+    """
+
+    keys: list[str]
+    progress: list[Progress]
+    tensors: dict[str, Tensor]
+
 
 def train(cohort: Cohort, data: DataSet, device: str = "cpu") -> Iterator[Event]:
     """Trains the runs of a cohort to their ends.
@@ -120,19 +137,9 @@ def train(cohort: Cohort, data: DataSet, device: str = "cpu") -> Iterator[Event]
     Yields:
         the events of each epoch, as they happen.
     """
-    objective = cohort.objective(data.dims)
-    sampler = Sampler(data, cohort.batch_size, cohort.z_dim, torch.device(device))
-    slots = [Slot(run) for run in cohort.runs]
-    stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
-    while slots:
-        yield from _train_epoch(slots, stack)
-        live = [row for row, slot in enumerate(slots) if not slot.stopped]
-        for row, slot in enumerate(slots):
-            if slot.stopped and not slot.failed:
-                yield _measured(slot, stack, row)
-        if len(live) < len(slots):
-            slots = [slots[row] for row in live]
-            stack.shrink(live)
+    training = Training(cohort, data, device)
+    while training.live:
+        yield from training.epoch()
 
 
 @dataclass
@@ -144,6 +151,15 @@ class Slot:
     best_epoch: int = 0
     best_loss: float = math.inf
     failed: bool = False
+
+    def progress(self) -> Progress:
+        """Returns what `resume` needs."""
+        return {"epoch": self.epoch, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
+
+    def resume(self, progress: Progress) -> None:
+        """Goes on from where another slot of the same run stood."""
+        self.epoch, self.best_epoch = int(progress["epoch"]), int(progress["best_epoch"])
+        self.best_loss = progress["best_loss"]
 
     def judge(self, test_loss: float) -> bool:
         """Notes the test loss of this epoch; returns whether its weights are the best so far.
@@ -163,31 +179,80 @@ class Slot:
         return self.failed or self.epoch >= self.run.epochs or waited > self.run.warmup
 
 
-def _train_epoch(slots: list[Slot], stack: Stack) -> Iterator[Event]:
-    for slot in slots:
-        slot.epoch += 1
-    runs = [slot.run for slot in slots]
-    moments = [(slot.run.seed, slot.epoch) for slot in slots]
-    lr = [learning_rate(s.run.lr, s.run.warmup, s.epoch) for s in slots]
-    beta = [stack.objective.beta(s.run.warmup, s.epoch) for s in slots]
-    train_loss = stack.train_epoch(moments, lr, beta)
-    test_loss = stack.test_epoch(moments)
-    for row, (slot, run) in enumerate(zip(slots, runs, strict=True)):
-        yield EpochEnd(run.key, slot.epoch, train_loss[row], test_loss[row], beta[row], lr[row])
-        if not math.isfinite(train_loss[row]):
-            slot.failed = True
-            reason = f"the training loss turned {train_loss[row]} in epoch {slot.epoch}"
-            yield RunFailed(run.key, slot.epoch, reason)
-        elif slot.judge(test_loss[row]):
-            stack.keep_weights(row)
+class Training:
+    """A cohort in training, between epochs."""
 
+    def __init__(self, cohort: Cohort, data: DataSet, device: str = "cpu") -> None:
+        self._slots = [Slot(run) for run in cohort.runs]
+        sampler = Sampler(data, cohort.batch_size, cohort.z_dim, torch.device(device))
+        seeds = [run.seed for run in cohort.runs]
+        self._stack = Stack(cohort.objective(data.dims), sampler, seeds)
 
-def _measured(slot: Slot, stack: Stack, row: int) -> RunEnd:
-    weights = stack.best_weights(row)
-    metrics = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
-    metrics |= {
-        "best_epoch": slot.best_epoch,
-        "best_loss": slot.best_loss,
-        "epochs_run": slot.epoch,
-    }
-    return RunEnd(slot.run.key, metrics, {name: w[0].cpu() for name, w in weights.items()})
+    @property
+    def live(self) -> list[str]:
+        """The keys of the runs that are not at their ends."""
+        return [slot.run.key for slot in self._slots]
+
+    def epoch(self) -> Iterator[Event]:
+        """Trains the live runs for an epoch; those that stop or fail leave the stack."""
+        yield from self._train()
+        for row, slot in enumerate(self._slots):
+            if slot.stopped and not slot.failed:
+                yield self._measured(row)
+        self._keep([row for row, slot in enumerate(self._slots) if not slot.stopped])
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Takes runs out of the stack, without an end."""
+        self._keep([row for row, slot in enumerate(self._slots) if slot.run.key not in keys])
+
+    def state(self) -> State:
+        """Returns all that the live runs need to go on as if nothing had happened."""
+        progress = [slot.progress() for slot in self._slots]
+        return State(self.live, progress, self._stack.tensors())
+
+    def restore(self, key: str, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
+        """Lets a live run go on from where it stood in a `State`.
+
+        Args:
+            key: of the run.
+            progress: its own.
+            tensors: its rows, each with shape (P,).
+        """
+        row = self.live.index(key)
+        self._slots[row].resume(progress)
+        self._stack.put(row, tensors)
+
+    def _train(self) -> Iterator[Event]:
+        slots, stack = self._slots, self._stack
+        for slot in slots:
+            slot.epoch += 1
+        moments = [(slot.run.seed, slot.epoch) for slot in slots]
+        lr = [learning_rate(s.run.lr, s.run.warmup, s.epoch) for s in slots]
+        beta = [stack.objective.beta(s.run.warmup, s.epoch) for s in slots]
+        train_loss = stack.train_epoch(moments, lr, beta)
+        test_loss = stack.test_epoch(moments)
+        for row, slot in enumerate(slots):
+            key, epoch = slot.run.key, slot.epoch
+            yield EpochEnd(key, epoch, train_loss[row], test_loss[row], beta[row], lr[row])
+            if not math.isfinite(train_loss[row]):
+                slot.failed = True
+                reason = f"the training loss turned {train_loss[row]} in epoch {epoch}"
+                yield RunFailed(key, epoch, reason)
+            elif slot.judge(test_loss[row]):
+                stack.keep_weights(row)
+
+    def _measured(self, row: int) -> RunEnd:
+        slot, stack = self._slots[row], self._stack
+        weights = stack.best_weights(row)
+        metrics = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
+        metrics |= {
+            "best_epoch": slot.best_epoch,
+            "best_loss": slot.best_loss,
+            "epochs_run": slot.epoch,
+        }
+        return RunEnd(slot.run.key, metrics, {name: w[0].cpu() for name, w in weights.items()})
+
+    def _keep(self, rows: list[int]) -> None:
+        if len(rows) < len(self._slots):
+            self._slots = [self._slots[row] for row in rows]
+            self._stack.shrink(rows)

@@ -144,6 +144,8 @@ def _knn(
         for x, noise in sampler.minibatches("knn", [(seed, 0)], ("z",))
     ]
     train_z = _joined(rows, sampler.batch_size)["z"]
+    if not (train_z.isfinite().all() and test_z.isfinite().all()):
+        return dict.fromkeys(("knn1", "knn3", "knn5", "knn10"), math.nan)
     accuracy = knn_accuracy(
         train_z.double().cpu().numpy(),
         _labels(sampler, "knn", seed)[: len(train_z)],

@@ -1,6 +1,6 @@
 """The tensors of a stack of runs, and an epoch of training or testing them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -115,6 +115,20 @@ class Stack:
             self.best[kept],
             self.adam.rows(kept),
         )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the state of all runs by name: each tensor with shape (R, P)."""
+        return {
+            "weights": self.weights,
+            "best": self.best,
+            "adam.first": self.adam.first,
+            "adam.second": self.adam.second,
+        }
+
+    def put(self, row: int, tensors: Mapping[str, Tensor]) -> None:
+        """Sets the state of the run at `row`; tensors by name, each with shape (P,)."""
+        for name, tensor in self.tensors().items():
+            tensor[row] = tensors[name]
 
     def _views(self, weights: Tensor) -> dict[str, Tensor]:
         return named_views(weights, self.shapes)

@@ -102,12 +102,12 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show what would run, and in which cohorts; write nothing."""
-    from orchestrator.engines.local import local_devices
+    from orchestrator.engines.local import local_slots
     from orchestrator.plan import plan as make_plan
 
     loaded = _load(sweep, overrides)
     size = _cohort_size(cohort_size)
-    kind = local_devices(device, 1)[0].kind
+    kind, _ = local_slots(device, 1)
     complete = _read_store(tracking_uri).complete(loaded.name)
     planned = make_plan(loaded.name, loaded.runs, complete, size, kind).to_json()
     if as_json:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.dispatch import Dispatcher, Outcome
-from orchestrator.engines.local import LocalEngine, local_devices
+from orchestrator.engines.base import Place
+from orchestrator.engines.local import LocalEngine, local_slots
 from orchestrator.errors import SpecError
 from orchestrator.plan import Plan, plan
 from orchestrator.progress import View
@@ -24,8 +26,11 @@ from orchestrator.tracking_runs import Status
 CLOSE_SECONDS = 2.0
 """How long an interrupted invocation waits for results that are not stored yet."""
 
+CHECKPOINT_SECONDS = float(os.environ.get("MIMSWEEP_CHECKPOINT_SECONDS", "30"))
+"""Time between two checkpoints of a cohort; tests make it shorter."""
+
 STATE_DIR = Path(".mimsweep")
-"""Gets what only this machine needs: logs of worker processes."""
+"""Gets what only this machine needs: logs of worker processes, checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +59,26 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         SpecError: a device or data set is missing; nothing was written.
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
-    devices = local_devices(options.device, options.workers)
+    kind, gpus = local_slots(options.device, options.workers)
     _check_data(sweep, options.data_dir)
     tracking = Tracking(options.tracking_uri)
     if closed := tracking.close_dead(sweep.name):
         view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
-    todo = plan(
-        sweep.name,
-        sweep.runs,
-        tracking.complete(sweep.name),
-        options.cohort_size,
-        devices[0].kind,
-    )
+    complete = tracking.complete(sweep.name)
+    todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind)
     if not todo.cohorts:
         view.say(f"{sweep.name}: all {len(todo.runs)} runs are complete")
         return Outcome({}, interrupted=False)
-    tags = {**environment_tags(), "mimsweep.device": devices[0].kind}
+    tags = {**environment_tags(), "mimsweep.device": kind}
     parent_id = tracking.start_sweep(sweep.name, sweep.description, tags, {"sweep": sweep.name})
     recorder = Recorder(tracking, parent_id, tags)
-    engine = LocalEngine(devices, options.data_dir, STATE_DIR / "logs" / parent_id)
-    return _dispatch(todo, engine, recorder, view)
+    checkpoints = STATE_DIR / "checkpoints" / sweep.name
+    place = Place(kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)
+    engine = LocalEngine(gpus, place, STATE_DIR / "logs" / parent_id)
+    outcome = _dispatch(todo, engine, recorder, view)
+    if not outcome.failed and not outcome.interrupted:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return outcome
 
 
 def _dispatch(todo: Plan, engine: LocalEngine, recorder: Recorder, view: View) -> Outcome:

@@ -44,7 +44,9 @@ _REASON_CHARACTERS = 4000
 
 
 class SweepBusyError(TrackingError):
-    """Another living orchestrator runs this sweep."""
+    """Another living orchestrator runs this sweep: the request is refused, the store is fine."""
+
+    exit_code = 2
 
 
 class Tracking(Reader):

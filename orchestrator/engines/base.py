@@ -7,11 +7,29 @@ or raised), `CohortLost` comes instead, the slot is made anew, and the runs with
 caller's to submit again. Messages hold no tensors: the orchestrator never imports torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cohort trains.
+
+    Attributes:
+        device: a torch device.
+        data_dir: where data sets are.
+        checkpoint_dir: where checkpoints are.
+        checkpoint_seconds: time between two checkpoints of a cohort.
+    """
+
+    device: str
+    data_dir: Path
+    checkpoint_dir: Path
+    checkpoint_seconds: float
 
 
 @dataclass(frozen=True)
@@ -49,11 +67,19 @@ class CohortEnded:
 
 @dataclass(frozen=True)
 class CohortLost:
-    """A cohort's slot was lost; `details` is a traceback, or where to read more."""
+    """A cohort's slot was lost.
+
+    Attributes:
+        cohort: its number.
+        reason: a sentence.
+        details: a traceback, or where to read more.
+        too_large: whether the device ran out of memory, so that a smaller cohort may do.
+    """
 
     cohort: int
     reason: str
     details: str
+    too_large: bool = False
 
 
 Event = EpochEnded | RunFinished | RunFailed | CohortEnded | CohortLost
@@ -76,6 +102,12 @@ class Engine(Protocol):
 
     def events(self, timeout: float) -> list[Event]:
         """Returns what has happened, waiting up to `timeout` seconds for something to."""
+
+    def drop(self, run_keys: Collection[str]) -> None:
+        """Has runs in training leave their cohorts at the end of their epoch; others do no harm."""
+
+    def cancel(self, cohort: int, reason: str) -> None:
+        """Ends a cohort in training at once; `CohortLost` comes with `reason`."""
 
     def close(self) -> None:
         """Ends all work at once, and every process of the engine."""

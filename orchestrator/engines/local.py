@@ -6,13 +6,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from orchestrator.engines.base import CohortEnded, CohortLost, Event
+from orchestrator.engines.base import CohortEnded, CohortLost, Event, Place
 from orchestrator.errors import SpecError
 from orchestrator.spec import RunSpec
 
@@ -22,14 +21,6 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-@dataclass(frozen=True)
-class Device:
-    """Where one worker trains: a CPU core, or the GPU that `CUDA_VISIBLE_DEVICES` would name."""
-
-    kind: str
-    gpu: str | None = None
-
-
 class LocalEngine:
     """An engine (see `orchestrator.engines.base`) with one worker process for each slot.
 
@@ -37,31 +28,31 @@ class LocalEngine:
     stays in the log folder.
     """
 
-    def __init__(self, devices: Sequence[Device], data_dir: Path, log_dir: Path) -> None:
+    def __init__(self, gpus: Sequence[str | None], place: Place, log_dir: Path) -> None:
         """Makes the slots.
 
         Args:
-            devices: one for each slot.
-            data_dir: where data sets are.
+            gpus: of each slot, what `CUDA_VISIBLE_DEVICES` is to be for its worker, if anything.
+            place: where cohorts train.
             log_dir: gets what workers print, a file each.
         """
-        self._devices = list(devices)
-        self._data_dir = data_dir
+        self._gpus = list(gpus)
+        self._place = place
         self._log_dir = log_dir
         self._workers: dict[int, _Worker] = {}
 
     @property
     def idle(self) -> int:
         """The number of free slots."""
-        return len(self._devices) - sum(w.cohort is not None for w in self._workers.values())
+        return len(self._gpus) - sum(w.cohort is not None for w in self._workers.values())
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort in a free slot, in a worker that is there if one is."""
         started = [slot for slot, worker in self._workers.items() if worker.cohort is None]
-        slot = next(iter(started or sorted(set(range(len(self._devices))) - set(self._workers))))
+        slot = next(iter(started or sorted(set(range(len(self._gpus))) - set(self._workers))))
         if slot not in self._workers:
             log = self._log_dir / f"worker-{slot}.log"
-            self._workers[slot] = _Worker(self._devices[slot], self._data_dir, log)
+            self._workers[slot] = _Worker(self._gpus[slot], self._place, log)
         self._workers[slot].submit(cohort, runs)
 
     def events(self, timeout: float) -> list[Event]:
@@ -79,31 +70,45 @@ class LocalEngine:
                 del self._workers[slot]
         return events
 
+    def drop(self, run_keys: Collection[str]) -> None:
+        """Has runs leave their cohorts at the end of their epoch."""
+        for worker in self._workers.values():
+            if worker.cohort is not None:
+                worker.send(frozenset(run_keys))
+
+    def cancel(self, cohort: int, reason: str) -> None:
+        """Kills the worker that trains a cohort; `CohortLost` comes with `reason`."""
+        for worker in self._workers.values():
+            if worker.cohort == cohort:
+                worker.kill(reason)
+
     def close(self) -> None:
         """Kills all workers."""
         for worker in self._workers.values():
-            worker.kill()
+            worker.kill("closed")
+            worker.events()
         self._workers.clear()
 
 
 class _Worker:
     """One worker process, and this end of its pipe."""
 
-    def __init__(self, device: Device, data_dir: Path, log: Path) -> None:
+    def __init__(self, gpu: str | None, place: Place, log: Path) -> None:
         self.cohort: int | None = None
         self.dead = False
+        self._reason: str | None = None
         self._log = log
         ours, theirs = socket.socketpair()
         environment = {**os.environ, **_KEEP_MEMORY, **_ONE_THREAD}
-        if device.gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = device.gpu
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(parents=True, exist_ok=True)
         # -P: a folder `models` where the user happens to be is not ours.
         command = [sys.executable, "-P", "-m", "orchestrator.engines.worker"]
         with theirs, log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal is the orchestrator's to handle.
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), device.kind, str(data_dir)],
+                [*command, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -112,12 +117,16 @@ class _Worker:
                 start_new_session=True,
             )
         self.pipe = Connection(ours.detach())
+        self.send(place)
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         self.cohort = cohort
+        self.send((cohort, list(runs)))
+
+    def send(self, message: object) -> None:
         # A worker that has just died is noticed by `events`.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self.pipe.send((cohort, list(runs)))
+            self.pipe.send(message)
 
     def events(self) -> list[Event]:
         """Returns what is in the pipe; at its end, that the worker is dead."""
@@ -134,9 +143,10 @@ class _Worker:
                 events.append(CohortLost(self.cohort, reason, f"see {self._log}"))
         return events
 
-    def kill(self) -> None:
+    def kill(self, reason: str) -> None:
+        """Kills the process; `events` then says that it is dead, and why."""
+        self._reason = reason
         self._process.kill()
-        self._end()
 
     def _end(self) -> str:
         self.dead = True
@@ -146,30 +156,33 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        if self._reason:
+            return self._reason
         if code < 0:
             return f"the worker process was killed by {signal.Signals(-code).name}"
         return f"the worker process ended with exit code {code}"
 
 
-def local_devices(kind: str, workers: int | None) -> list[Device]:
-    """Returns the devices of the slots: as many as asked, else one per GPU, else one per core.
+def local_slots(device: str, workers: int | None) -> tuple[str, list[str | None]]:
+    """Returns the kind of device, "cpu" or "cuda", and the GPU of each slot (None on a CPU).
 
     Args:
-        kind: "cpu", "cuda", or "auto": GPUs if there are any.
-        workers: number of slots; on several GPUs they take turns.
+        device: "cpu", "cuda", or "auto": GPUs if there are any.
+        workers: number of slots; None: one per GPU, else one per core. On several GPUs the slots
+            take turns.
 
     Raises:
         SpecError: "cuda" is wanted and no GPU is visible.
     """
-    gpus = _gpus() if kind in ("auto", "cuda") else []
-    if kind == "cuda" and not gpus:
+    gpus = _gpus() if device in ("auto", "cuda") else []
+    if device == "cuda" and not gpus:
         raise SpecError(
             "--device cuda: no GPU is visible: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES is "
             "empty"
         )
     if gpus:
-        return [Device("cuda", gpus[slot % len(gpus)]) for slot in range(workers or len(gpus))]
-    return [Device("cpu")] * (workers or len(os.sched_getaffinity(0)))
+        return "cuda", [gpus[slot % len(gpus)] for slot in range(workers or len(gpus))]
+    return "cpu", [None] * (workers or len(os.sched_getaffinity(0)))
 
 
 def _gpus() -> list[str]:

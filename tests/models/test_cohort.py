@@ -141,7 +141,7 @@ def shaped(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", MODELS, ids="-".join(["{}"] * 3).format)
+@pytest.mark.parametrize("model", MODELS, ids=str)
 @pytest.mark.parametrize("shape", range(3))
 def test_a_run_is_the_same_alone_and_in_any_cohort(
     model: tuple[str, bool, str], shape: int
@@ -151,12 +151,10 @@ def test_a_run_is_the_same_alone_and_in_any_cohort(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS, ids="-".join(["{}"] * 3).format)
+@pytest.mark.parametrize("model", MODELS, ids=str)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [128, 100, 33])
-def test_it_is_for_all_shapes(
-    model: tuple[str, bool, str], layers: int, batch_size: int
-) -> None:
+def test_it_is_for_all_shapes(model: tuple[str, bool, str], layers: int, batch_size: int) -> None:
     for dataset, mid_dim, z_dim in product(["toy4", "toy2_5"], [1, 9, 50], [1, 2, 3]):
         act = ["tanh", "relu", "swish"][(mid_dim + z_dim) % 3]
         assert_independent(shaped(model, dataset, mid_dim, z_dim, batch_size, layers, act))
@@ -214,7 +212,7 @@ def test_order_and_content_of_events() -> None:
 
 def test_kept_weights_are_those_of_the_best_epoch() -> None:
     """They are the last ones of the same run, cut off at its best epoch."""
-    cohort = replace(COHORT, runs=(replace(RUNS[5], lr=0.05),))
+    cohort = replace(COHORT, runs=(replace(RUNS[5], epochs=8),))
     (*_, end) = events_by_run(cohort)["impatient"]
     assert isinstance(end, RunEnd)
     best = int(end.metrics["best_epoch"])
@@ -234,7 +232,8 @@ def test_training_learns() -> None:
     *epochs, end = events_by_run(cohort, few(cohort, 40))["run"]
     assert isinstance(epochs[0], EpochEnd)
     assert isinstance(end, RunEnd)
-    assert end.metrics["best_loss"] < 2.3 < epochs[0].test_loss  # H(P(x)) is about 1.65
+    assert 1.5 < end.metrics["best_loss"] < epochs[0].test_loss - 0.1  # H(P(x)) is about 1.65
+    assert end.metrics["nll"] == pytest.approx(end.metrics["best_loss"], abs=0.1)
     assert end.metrics["knn5"] > 0.6
 
 

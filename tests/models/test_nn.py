@@ -127,7 +127,7 @@ def test_views_share_memory_and_do_not_overlap() -> None:
     flat = torch.zeros(2, flat_size(shapes))
     views = named_views(flat, shapes)
     for number, view in enumerate(views.values(), 1):
-        view += number
+        view.add_(number)
     sizes = [math.prod(shape) for shape in shapes.values()]
     numbers = [number for number, size in enumerate(sizes, 1) for _ in range(size)]
     expected = torch.tensor(numbers + [0] * (flat.shape[1] - sum(sizes))).float()

@@ -127,7 +127,12 @@ def test_all_noise_is_standard_normal_and_drawn_once() -> None:
     source = Sampler(data, 100, 2, torch.device("cpu"))
     assert source.count("train") == 205  # parts of 100, 100 and 5 minibatches
     streams = []
-    for split, moment in [("train", (1, 1)), ("train", (1, 2)), ("train", (2, 1)), ("test", (1, 1))]:
+    for split, moment in [
+        ("train", (1, 1)),
+        ("train", (1, 2)),
+        ("train", (2, 1)),
+        ("test", (1, 1)),
+    ]:
         batches = list(source.minibatches(split, [moment], NAMES))
         streams += [
             torch.cat([getattr(noise, name)[0, :100].flatten() for _, noise in batches])

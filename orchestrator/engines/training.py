@@ -1,0 +1,117 @@
+"""Trains a cohort for an engine, wherever it runs: events out, drops in, checkpoints beside."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import torch
+from safetensors.torch import save
+
+from models import cohort as training
+from models.data import load
+from orchestrator.engines import checkpoint
+from orchestrator.engines.base import (
+    CohortEnded,
+    CohortLost,
+    EpochEnded,
+    Event,
+    Place,
+    RunFailed,
+    RunFinished,
+)
+from orchestrator.engines.checkpoint import Record
+from orchestrator.metrics import EPOCH_METRICS
+from orchestrator.spec import VARIES_IN_COHORT, RunSpec
+
+
+def train(
+    number: int, runs: Sequence[RunSpec], place: Place, dropped: Callable[[], Collection[str]]
+) -> Iterator[Event]:
+    """Trains runs that may be one cohort, from their checkpoints if there are any.
+
+    Args:
+        number: the cohort's.
+        runs: they agree on all fields but `VARIES_IN_COHORT`.
+        place: where.
+        dropped: asked after each epoch for the keys of runs to drop.
+
+    Yields:
+        the events of the cohort (see `orchestrator.engines.base`), its end or loss the last.
+    """
+    # One thread: a run's numbers don't depend on its cohort only where no sum is split.
+    torch.set_num_threads(1)
+    try:
+        yield from _Cohort(runs, place).train(dropped)
+        yield CohortEnded(number)
+    except Exception as error:
+        too_large = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        reason = f"{type(error).__name__}: {error}"
+        yield CohortLost(number, reason, traceback.format_exc(), too_large)
+
+
+class _Cohort:
+    def __init__(self, runs: Sequence[RunSpec], place: Place) -> None:
+        data = load(runs[0].dataset, place.data_dir)
+        self._training = training.Training(cohort_of(runs), data, place.device)
+        self._place = place
+        self._path = place.checkpoint_dir / f"{runs[0].run_key}-{len(runs)}.safetensors"
+        self._records = {run.run_key: Record([], 0.0) for run in runs}
+        for key, saved in checkpoint.read(place.checkpoint_dir, self._training.live).items():
+            self._training.restore(key, saved.progress, saved.tensors)
+            self._records[key] = saved.record
+        self._since = self._saved = time.monotonic()
+
+    def train(self, dropped: Callable[[], Collection[str]]) -> Iterator[Event]:
+        for key, record in self._records.items():
+            for row in record.epochs:
+                yield _epoch(key, row)
+        while self._training.live:
+            for event in self._training.epoch():
+                yield self._message(event)
+            self._training.drop(dropped())
+            if time.monotonic() - self._saved >= self._place.checkpoint_seconds:
+                self._save()
+        self._path.unlink(missing_ok=True)
+
+    def _message(self, event: training.Event) -> Event:
+        self._clock()
+        record = self._records[event.key]
+        match event:
+            case training.EpochEnd(key=key, epoch=epoch):
+                record.epochs.append([epoch, *(getattr(event, name) for name in EPOCH_METRICS)])
+                return _epoch(key, record.epochs[-1])
+            case training.RunEnd(key=key, metrics=metrics, weights=weights):
+                return RunFinished(key, {**metrics, "seconds": record.seconds}, save(weights))
+            case training.RunFailed(key=key, reason=reason):
+                return RunFailed(key, reason)
+
+    def _clock(self) -> None:
+        """Adds the time since the last call to all live runs."""
+        now = time.monotonic()
+        for key in self._training.live:
+            self._records[key].seconds += now - self._since
+        self._since = now
+
+    def _save(self) -> None:
+        self._clock()
+        self._saved = time.monotonic()
+        try:
+            checkpoint.write(self._path, self._training.state(), self._records)
+        except OSError as error:
+            # Training goes on: a checkpoint saves time, it is no result.
+            print(f"no checkpoint: {error}", file=sys.stderr)
+
+
+def _epoch(key: str, row: Sequence[float]) -> EpochEnded:
+    return EpochEnded(key, int(row[0]), dict(zip(EPOCH_METRICS, row[1:], strict=True)))
+
+
+def cohort_of(runs: Sequence[RunSpec]) -> training.Cohort:
+    """Returns runs, which agree on all fields but `VARIES_IN_COHORT`, as `models` takes them."""
+    members = tuple(
+        training.Run(key=run.run_key, **{field: getattr(run, field) for field in VARIES_IN_COHORT})
+        for run in runs
+    )
+    shared = [field for field in training.Cohort.__dataclass_fields__ if field != "runs"]
+    return training.Cohort(**{field: getattr(runs[0], field) for field in shared}, runs=members)

@@ -1,0 +1,314 @@
+"""The contract of engines (`orchestrator.engines.base`), held by each with real workers.
+
+A further engine is added to `ENGINES`, and to `WITH_PROCESSES` if it has worker processes here.
+"""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors.numpy import load
+
+from orchestrator.engines.base import (
+    CohortEnded,
+    CohortLost,
+    Engine,
+    EpochEnded,
+    Event,
+    RunFailed,
+    RunFinished,
+)
+from orchestrator.engines.local import Device, LocalEngine, local_devices
+from orchestrator.errors import SpecError
+from orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, RUN_METRICS
+from orchestrator.spec import RunSpec
+
+MakeEngine = Callable[[Path, int], Engine]
+
+
+def local(folder: Path, slots: int) -> Engine:
+    return LocalEngine([Device("cpu")] * slots, folder / "data", folder / "logs")
+
+
+ENGINES: dict[str, MakeEngine] = {"local": local}
+WITH_PROCESSES: dict[str, MakeEngine] = {"local": local}
+
+ORCHESTRATOR = """
+import sys
+from pathlib import Path
+from orchestrator.engines.local import Device, LocalEngine
+from orchestrator.spec import RunSpec
+engine = LocalEngine([Device("cpu")] * 2, Path(sys.argv[1]), Path(sys.argv[1]))
+engine.submit(0, [RunSpec(dataset="toy4", model="mim", warmup=1000, epochs=100000)])
+while not engine.events(1.0):
+    pass
+print("trains", flush=True)
+engine.submit(1, [RunSpec(dataset="toy4", model="vae", epochs=1)])
+while engine.idle == 0:
+    engine.events(1.0)
+print("one is free", flush=True)
+sys.stdin.read()
+"""
+
+
+def specs(*seeds: int, **fields: object) -> list[RunSpec]:
+    """Runs that train in no time: one step an epoch."""
+    quick = {"dataset": "toy4", "model": "vae", "mid_dim": 8, "epochs": 3, "batch_size": 10_000}
+    return [RunSpec.model_validate({**quick, **fields, "seed": seed}) for seed in seeds]
+
+
+def endless(seed: int = 1) -> list[RunSpec]:
+    return specs(seed, epochs=1_000_000, warmup=1_000_000, batch_size=128)
+
+
+def until(engine: Engine, done: Callable[[list[Event]], bool], seconds: float = 60) -> list[Event]:
+    events: list[Event] = []
+    deadline = time.monotonic() + seconds
+    while not done(events):
+        assert time.monotonic() < deadline, f"only {events}"
+        events += engine.events(0.2)
+    return events
+
+
+def until_ended(engine: Engine, cohorts: int = 1) -> list[Event]:
+    """The events until so many cohorts have ended or are lost."""
+    return until(
+        engine,
+        lambda events: sum(isinstance(e, CohortEnded | CohortLost) for e in events) == cohorts,
+    )
+
+
+def train(engine: Engine, cohort: int, runs: Sequence[RunSpec]) -> list[Event]:
+    engine.submit(cohort, runs)
+    return until_ended(engine)
+
+
+def of_run(events: Sequence[Event], run: RunSpec) -> list[Event]:
+    return [e for e in events if not isinstance(e, CohortEnded | CohortLost)
+            and e.run_key == run.run_key]  # fmt: skip
+
+
+def kinds(events: Sequence[Event]) -> list[type]:
+    return [type(event) for event in events]
+
+
+def numbers(events: Sequence[Event], run: RunSpec) -> list[object]:
+    """All that the events say of a run's training, without how long it took."""
+    return [
+        (e.metrics | {"seconds": 0}, getattr(e, "weights", None))
+        for e in of_run(events, run)
+        if isinstance(e, EpochEnded | RunFinished)
+    ]
+
+
+def children() -> set[psutil.Process]:
+    found = set(psutil.Process().children(recursive=True))
+    return {process for process in found if process.status() != psutil.STATUS_ZOMBIE}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """An engine of two slots, both free before each test that leaves them so."""
+    made = ENGINES[request.param](tmp_path_factory.mktemp(request.param), 2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=WITH_PROCESSES)
+def one_slot(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    made = WITH_PROCESSES[request.param](tmp_path, 1)
+    yield made
+    made.close()
+
+
+def test_events_come_in_order_and_the_slot_is_free_after_them(engine: Engine) -> None:
+    runs = specs(1, 2)
+    assert engine.idle == 2
+    engine.submit(1, runs)
+    assert engine.idle == 1
+    events = until_ended(engine)
+    assert engine.idle == 2
+    for run in runs:
+        own = of_run(events, run)
+        assert kinds(own) == [EpochEnded] * 3 + [RunFinished]
+        assert [e.epoch for e in own if isinstance(e, EpochEnded)] == [1, 2, 3]
+        assert all(e.metrics.keys() == set(EPOCH_METRICS) for e in own[:3])  # type: ignore[union-attr]
+    assert events[-1] == CohortEnded(1)
+    assert kinds(events).count(CohortEnded) == 1
+    assert engine.events(0) == []
+
+
+def test_a_finished_run_has_all_metrics_and_its_weights(engine: Engine) -> None:
+    (run,) = specs(3, mid_dim=9, z_dim=3, dataset="toy4_5")
+    finished = train(engine, 2, [run])[-2]
+    assert isinstance(finished, RunFinished)
+    assert finished.metrics.keys() == {*FINAL_METRICS, *RUN_METRICS}
+    assert all(math.isfinite(value) for value in finished.metrics.values())
+    assert finished.metrics["epochs_run"] == 3
+    weights = load(finished.weights)
+    assert {name: array.shape for name, array in weights.items()} == {
+        "encoder.0.weight": (9, 5), "encoder.0.bias": (9,),
+        "encoder.1.weight": (6, 9), "encoder.1.bias": (6,),
+        "decoder.0.weight": (9, 3), "decoder.0.bias": (9,),
+        "decoder.1.weight": (10, 9), "decoder.1.bias": (10,),
+    }  # fmt: skip
+    assert {str(array.dtype) for array in weights.values()} == {"float32"}
+
+
+def test_two_cohorts_train_at_once(engine: Engine) -> None:
+    if engine.idle < 2:
+        pytest.skip("the engine has one slot")
+    long, short = specs(1, epochs=400, warmup=400), specs(2, epochs=1, model="ae")
+    engine.submit(3, long)
+    until(engine, lambda events: len(events) > 0)
+    engine.submit(4, short)
+    assert engine.idle == 0
+    events = until_ended(engine, cohorts=2)
+    assert [e.cohort for e in events if isinstance(e, CohortEnded)] == [4, 3]
+    assert kinds(of_run(events, short[0])) == [EpochEnded, RunFinished]
+    assert kinds(of_run(events, long[0]))[-1] is RunFinished
+    assert engine.idle == 2
+
+
+def test_a_run_that_turns_nan_fails_alone(engine: Engine) -> None:
+    good, bad = specs(1), specs(2, lr=1e30)
+    events = train(engine, 5, [*bad, *good])
+    failed = of_run(events, bad[0])[-1]
+    assert isinstance(failed, RunFailed)
+    assert "nan in epoch" in failed.reason
+    assert numbers(events, good[0]) == numbers(train(engine, 6, good), good[0])
+    assert isinstance(events[-1], CohortEnded)
+
+
+def test_a_cohort_gives_what_its_runs_give_alone(engine: Engine) -> None:
+    fields = {"model": "mim", "batch_size": 1000}
+    runs = [*specs(1, 2, **fields), *specs(3, epochs=5, warmup=2, lr=0.01, **fields)]
+    together = train(engine, 7, runs)
+    for number, run in enumerate(runs, start=8):
+        alone = train(engine, number, [run])
+        assert numbers(alone, run) == numbers(together, run)
+        assert len(numbers(alone, run)) == run.epochs + 1
+
+
+def test_a_cohort_that_raises_is_lost_and_the_slot_goes_on(engine: Engine) -> None:
+    impossible = specs(1, mid_dim=10**9, batch_size=1000)
+    (lost,) = train(engine, 20, impossible)
+    assert isinstance(lost, CohortLost)
+    assert lost.cohort == 20
+    assert lost.reason
+    assert "Traceback" in lost.details
+    assert engine.idle == 2
+    assert kinds(train(engine, 21, specs(1)))[-1] is CohortEnded
+
+
+def test_waiting_for_events_takes_no_longer_than_said(engine: Engine) -> None:
+    start = time.monotonic()
+    assert engine.events(0.2) == []
+    assert 0.15 < time.monotonic() - start < 2
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_its_cohort_and_the_slot_works_again(one_slot: Engine) -> None:
+    before = children()
+    one_slot.submit(0, endless())
+    until(one_slot, lambda events: len(events) > 2)
+    (worker,) = children() - before
+    worker.send_signal(signal.SIGKILL)
+    lost = until(one_slot, lambda events: any(isinstance(e, CohortLost) for e in events))[-1]
+    assert isinstance(lost, CohortLost)
+    assert lost.cohort == 0
+    assert "SIGKILL" in lost.reason
+    assert Path(lost.details.removeprefix("see ")).exists()
+    assert one_slot.idle == 1
+    assert kinds(train(one_slot, 1, specs(2)))[-1] is CohortEnded
+
+
+@pytest.mark.slow
+def test_a_worker_killed_while_idle_costs_nothing_but_its_start(one_slot: Engine) -> None:
+    before = children()
+    train(one_slot, 0, specs(1))
+    (worker,) = children() - before
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(5)
+    assert one_slot.events(1.0) == []
+    assert one_slot.idle == 1
+    assert kinds(train(one_slot, 1, specs(2)))[-1] is CohortEnded
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_between_cohorts_unnoticed_loses_the_next(one_slot: Engine) -> None:
+    before = children()
+    train(one_slot, 0, specs(1))
+    (worker,) = children() - before
+    worker.send_signal(signal.SIGKILL)
+    # It is dead, and nobody has asked for events since.
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    one_slot.submit(1, specs(2))
+    assert kinds(until_ended(one_slot)) == [CohortLost]
+    assert kinds(train(one_slot, 2, specs(2)))[-1] is CohortEnded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_PROCESSES)
+def test_close_leaves_no_process(name: str, tmp_path: Path) -> None:
+    before = children()
+    engine = WITH_PROCESSES[name](tmp_path, 2)
+    engine.submit(0, endless())
+    until(engine, lambda events: len(events) > 0)
+    engine.submit(1, endless(2))  # it may not have started yet
+    assert len(children() - before) >= 2
+    start = time.monotonic()
+    engine.close()
+    assert time.monotonic() - start < 2
+    assert children() - before == set()
+    engine.close()
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_orchestrator_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORCHESTRATOR, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as orchestrator:
+        assert orchestrator.stdout is not None
+        assert orchestrator.stdout.readline() == "trains\n"
+        assert orchestrator.stdout.readline() == "one is free\n"
+        workers = psutil.Process(orchestrator.pid).children(recursive=True)
+        assert len(workers) == 2
+        # A session of their own: what the terminal sends to the orchestrator's group, e.g. Ctrl-C,
+        # does not reach them.
+        assert all(os.getsid(worker.pid) == worker.pid for worker in workers)
+        orchestrator.kill()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    for worker in alive:
+        worker.kill()
+    assert alive == []
+
+
+def test_local_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    cores = len(os.sched_getaffinity(0))
+    assert local_devices("auto", None) == [Device("cpu")] * cores
+    assert local_devices("cpu", 3) == [Device("cpu")] * 3
+    with pytest.raises(SpecError, match="--device cuda: no GPU is visible"):
+        local_devices("cuda", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-1f")
+    both = [Device("cuda", "2"), Device("cuda", "GPU-1f")]
+    assert local_devices("auto", None) == both
+    assert local_devices("cuda", 3) == [*both, Device("cuda", "2")]
+    assert local_devices("cpu", 1) == [Device("cpu")]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", "")  # without nvidia-smi
+    assert local_devices("auto", 1) == [Device("cpu")]
