@@ -132,6 +132,30 @@ def plan(
     help="Worker processes; by default one per GPU, else one per CPU core.",
 )
 @cohort_size
+@click.option("--fail-fast", is_flag=True, help="Stop everything when a run fails.")
+@click.option(
+    "--max-failures",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Stop everything when so many runs have failed.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1800,
+    show_default=True,
+    help="A cohort that ends no epoch for so long is lost, and tried again.",
+)
+@click.option(
+    "--retries",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="How often a lost cohort is tried again before it is split to find the guilty run.",
+)
+@click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
 def run(
     sweep: Path,
     overrides: Sequence[str],
@@ -140,9 +164,15 @@ def run(
     device: str,
     workers: int | None,
     cohort_size: str,
+    fail_fast: bool,
+    max_failures: int | None,
+    timeout: float,
+    retries: int,
+    fresh: bool,
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
     del engine  # one for now; the choice keeps scripts valid
+    from orchestrator.dispatch import Policy
     from orchestrator.progress import view
     from orchestrator.run import Options, run_sweep
     from orchestrator.tracking_store import resolve_uri
@@ -154,6 +184,8 @@ def run(
         cohort_size=_cohort_size(cohort_size),
         tracking_uri=resolve_uri(tracking_uri),
         data_dir=_data_dir(),
+        policy=Policy(retries, timeout, 1 if fail_fast else max_failures),
+        fresh=fresh,
     )
     with view() as shown:
         outcome = run_sweep(loaded, options, shown)

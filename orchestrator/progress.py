@@ -36,6 +36,7 @@ class State:
         cost: estimated cost of all that this invocation has to train, in any unit.
         cost_done: of the runs that ended.
         epochs: epochs trained in this invocation, over all runs.
+        outage: what the tracking store says if it fails.
         active: cohorts in training, by number.
         started: when the invocation began, as `time.monotonic` has it.
     """
@@ -48,6 +49,7 @@ class State:
     failed: int = 0
     running: int = 0
     epochs: int = 0
+    outage: str = ""
     active: dict[int, Active] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -62,6 +64,8 @@ class State:
         if 0 < self.cost_done < self.cost:
             left = seconds * (self.cost - self.cost_done) / self.cost_done
             text += f", about {duration(left)} left"
+        if self.outage:
+            text += f" (results wait on disk: {self.outage})"
         return text
 
 

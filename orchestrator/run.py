@@ -1,5 +1,6 @@
 """One invocation of `mimsweep run`: from a sweep to complete runs in the store."""
 
+import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -12,19 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from orchestrator.dispatch import Dispatcher, Outcome
-from orchestrator.engines.base import Place
+from orchestrator.dispatch import Dispatcher, Outcome, Policy
+from orchestrator.engines.base import Engine, Place
 from orchestrator.engines.local import LocalEngine, local_slots
 from orchestrator.errors import SpecError
 from orchestrator.plan import Plan, plan
 from orchestrator.progress import View
 from orchestrator.recorder import Recorder
+from orchestrator.spool import Spool
 from orchestrator.sweep import Sweep
 from orchestrator.tracking import Tracking
 from orchestrator.tracking_runs import Status
 
-CLOSE_SECONDS = 2.0
-"""How long an interrupted invocation waits for results that are not stored yet."""
+STOP_SECONDS, END_SECONDS = 2.0, 600.0
+"""How long an invocation that is interrupted, or done, waits for a store that takes nothing."""
 
 CHECKPOINT_SECONDS = float(os.environ.get("MIMSWEEP_CHECKPOINT_SECONDS", "30"))
 """Time between two checkpoints of a cohort; tests make it shorter."""
@@ -43,6 +45,8 @@ class Options:
         cohort_size: most runs in a cohort; None: chosen from the device.
         tracking_uri: of the store, from `tracking_store.resolve_uri`.
         data_dir: where data sets are.
+        policy: what to do about faults.
+        fresh: whether to train complete runs anew too.
     """
 
     device: str
@@ -50,6 +54,8 @@ class Options:
     cohort_size: int | None
     tracking_uri: str
     data_dir: Path
+    policy: Policy
+    fresh: bool
 
 
 def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
@@ -64,34 +70,40 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     tracking = Tracking(options.tracking_uri)
     if closed := tracking.close_dead(sweep.name):
         view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
-    complete = tracking.complete(sweep.name)
-    todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind)
-    if not todo.cohorts:
-        view.say(f"{sweep.name}: all {len(todo.runs)} runs are complete")
-        return Outcome({}, interrupted=False)
+    checkpoints = STATE_DIR / "checkpoints" / sweep.name
+    if options.fresh:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    complete = set() if options.fresh else set(tracking.complete(sweep.name))
+    if all(run.run_key in complete for run in sweep.runs):
+        view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
+        return Outcome({})
     tags = {**environment_tags(), "mimsweep.device": kind}
     parent_id = tracking.start_sweep(sweep.name, sweep.description, tags, {"sweep": sweep.name})
-    recorder = Recorder(tracking, parent_id, tags)
-    checkpoints = STATE_DIR / "checkpoints" / sweep.name
+    spool = Spool(STATE_DIR / "spool" / _digest(tracking.uri) / sweep.name)
+    recorder = Recorder(tracking, sweep.name, parent_id, tags, spool)
+    complete.update(recorder.deliver(complete))
+    todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind)
     place = Place(kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)
     engine = LocalEngine(gpus, place, STATE_DIR / "logs" / parent_id)
-    outcome = _dispatch(todo, engine, recorder, view)
-    if not outcome.failed and not outcome.interrupted:
+    outcome = _dispatch(todo, engine, recorder, view, options.policy)
+    if outcome == Outcome({}):
         shutil.rmtree(checkpoints, ignore_errors=True)
     return outcome
 
 
-def _dispatch(todo: Plan, engine: LocalEngine, recorder: Recorder, view: View) -> Outcome:
+def _dispatch(
+    todo: Plan, engine: Engine, recorder: Recorder, view: View, policy: Policy
+) -> Outcome:
     with _stop_signals() as interrupted:
-        dispatcher = Dispatcher(todo, engine, recorder, view, interrupted)
+        dispatcher = Dispatcher(todo, engine, recorder, view, interrupted, policy)
         status: Status = "FAILED"
-        patience: float | None = CLOSE_SECONDS
+        patience = STOP_SECONDS
         try:
             outcome = dispatcher.run()
             if outcome.interrupted:
                 status = "KILLED"
-            else:
-                status, patience = "FAILED" if outcome.failed else "FINISHED", None
+            elif not outcome.gave_up:
+                status, patience = "FAILED" if outcome.failed else "FINISHED", END_SECONDS
         finally:
             engine.close()
             state = dispatcher.state
@@ -99,6 +111,10 @@ def _dispatch(todo: Plan, engine: LocalEngine, recorder: Recorder, view: View) -
             recorder.close(status, counts, patience)
     view.say(state.line())
     return outcome
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _check_data(sweep: Sweep, data_dir: Path) -> None:

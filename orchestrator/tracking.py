@@ -162,19 +162,29 @@ class Tracking(Reader):
         return run_ids
 
     @told
-    def log_epochs(self, run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    def log_epochs(
+        self, run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]], at: int | None = None
+    ) -> None:
         """Stores metrics per epoch; a row is (epoch, metrics). NaN and infinities are kept.
 
-        A call costs several commits: give it many epochs at once.
+        A call costs several commits: give it many epochs at once. Of a call that is made again
+        with the same `at`, in ms since 1970, nothing is stored twice.
         """
-        self._log(run_id, rows)
+        self._log(run_id, rows, at)
 
     @told
     def finish(
-        self, run_id: str, metrics: Mapping[str, float], artifacts: Mapping[str, bytes]
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, bytes],
+        at: int | None = None,
     ) -> None:
-        """Stores final metrics and artifacts (name to content), then makes the run complete."""
-        self._log(run_id, [(0, metrics)])
+        """Stores final metrics and artifacts (name to content), then makes the run complete.
+
+        It may be made again, as `log_epochs` may.
+        """
+        self._log(run_id, [(0, metrics)], at)
         self._log_files(run_id, artifacts)
         self._client.set_terminated(run_id, "FINISHED")
         self._client.set_tag(run_id, COMPLETE, "true")
@@ -192,10 +202,15 @@ class Tracking(Reader):
         for run_id in run_ids:
             self._client.set_terminated(run_id, "KILLED")
 
-    def _log(self, run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        now = round(time.time() * 1000)
+    def _log(
+        self,
+        run_id: str,
+        rows: Sequence[tuple[int, Mapping[str, float]]],
+        at: int | None = None,
+    ) -> None:
+        time_ms = round(time.time() * 1000) if at is None else at
         points = [
-            Metric(name, float(value), now, step)
+            Metric(name, float(value), time_ms, step)
             for step, metrics in rows
             for name, value in metrics.items()
         ]

@@ -11,7 +11,7 @@ import pandas as pd
 from orchestrator import tracking_runs
 from orchestrator.errors import TrackingError
 from orchestrator.tracking_owner import Owner
-from orchestrator.tracking_runs import COMPLETE, ROLE, RUN_KEY, SWEEP, Run
+from orchestrator.tracking_runs import COMPLETE, PARENT, ROLE, RUN_KEY, SWEEP, Run
 from orchestrator.tracking_store import all_pages, refusal
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
@@ -71,6 +71,12 @@ class Reader:
     def frame(self, sweep: str) -> pd.DataFrame:
         """A row per complete run_key; columns and order as `tracking_runs.table` says."""
         return tracking_runs.table(self._search_complete(sweep))
+
+    @told
+    def children(self, sweep: str, parent_id: str) -> dict[str, str]:
+        """The run_id of each run_key that one invocation created."""
+        runs = self._search(sweep, f"tags.`{PARENT}` = '{parent_id}'")
+        return {run.data.tags[RUN_KEY]: run.info.run_id for run in runs}
 
     @told
     def latest_parent(self, sweep: str) -> str | None:

@@ -86,7 +86,7 @@ class LocalEngine:
         """Kills all workers."""
         for worker in self._workers.values():
             worker.kill("closed")
-            worker.events()
+            worker.end()
         self._workers.clear()
 
 
@@ -138,7 +138,7 @@ class _Worker:
                 if isinstance(event, CohortEnded | CohortLost):
                     self.cohort = None
         except (EOFError, OSError):  # OSError: reset, or killed in the middle of a message
-            reason = self._end()
+            reason = self.end()
             if self.cohort is not None:
                 events.append(CohortLost(self.cohort, reason, f"see {self._log}"))
         return events
@@ -148,7 +148,8 @@ class _Worker:
         self._reason = reason
         self._process.kill()
 
-    def _end(self) -> str:
+    def end(self) -> str:
+        """Waits for the process, which has closed its pipe or was killed; returns why it ended."""
         self.dead = True
         self.pipe.close()
         try:

@@ -152,11 +152,12 @@ def test_a_run_is_the_same_alone_and_in_any_cohort(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=str)
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("batch_size", [128, 100, 33])
 def test_it_is_for_all_shapes(model: tuple[str, bool, str], layers: int, batch_size: int) -> None:
-    for dataset, mid_dim, z_dim in product(["toy4", "toy2_5"], [1, 9, 50], [1, 2, 3]):
-        act = ["tanh", "relu", "swish"][(mid_dim + z_dim) % 3]
+    for number, (mid_dim, z_dim) in enumerate(product([1, 9, 50], [1, 2, 3])):
+        dataset = ["toy4", "toy2_5"][number % 2]
+        act = ["tanh", "relu", "swish"][(number // 3 + number) % 3]
         assert_independent(shaped(model, dataset, mid_dim, z_dim, batch_size, layers, act))
 
 

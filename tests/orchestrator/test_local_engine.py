@@ -22,10 +22,11 @@ from orchestrator.engines.base import (
     Engine,
     EpochEnded,
     Event,
+    Place,
     RunFailed,
     RunFinished,
 )
-from orchestrator.engines.local import Device, LocalEngine, local_devices
+from orchestrator.engines.local import LocalEngine, local_slots
 from orchestrator.errors import SpecError
 from orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, RUN_METRICS
 from orchestrator.spec import RunSpec
@@ -34,7 +35,8 @@ MakeEngine = Callable[[Path, int], Engine]
 
 
 def local(folder: Path, slots: int) -> Engine:
-    return LocalEngine([Device("cpu")] * slots, folder / "data", folder / "logs")
+    place = Place("cpu", folder / "data", folder / "checkpoints", checkpoint_seconds=30)
+    return LocalEngine([None] * slots, place, folder / "logs")
 
 
 ENGINES: dict[str, MakeEngine] = {"local": local}
@@ -43,9 +45,11 @@ WITH_PROCESSES: dict[str, MakeEngine] = {"local": local}
 ORCHESTRATOR = """
 import sys
 from pathlib import Path
-from orchestrator.engines.local import Device, LocalEngine
+from orchestrator.engines.base import Place
+from orchestrator.engines.local import LocalEngine
 from orchestrator.spec import RunSpec
-engine = LocalEngine([Device("cpu")] * 2, Path(sys.argv[1]), Path(sys.argv[1]))
+folder = Path(sys.argv[1])
+engine = LocalEngine([None, None], Place("cpu", folder, folder, 30), folder)
 engine.submit(0, [RunSpec(dataset="toy4", model="mim", warmup=1000, epochs=100000)])
 while not engine.events(1.0):
     pass
@@ -118,7 +122,11 @@ def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
     """An engine of two slots, both free before each test that leaves them so."""
-    made = ENGINES[request.param](tmp_path_factory.mktemp(request.param), 2)
+    folder = tmp_path_factory.mktemp(request.param)
+    broken = folder / "data" / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    broken.parent.mkdir(parents=True)
+    broken.touch()
+    made = ENGINES[request.param](folder, 2)
     yield made
     made.close()
 
@@ -167,15 +175,17 @@ def test_a_finished_run_has_all_metrics_and_its_weights(engine: Engine) -> None:
 def test_two_cohorts_train_at_once(engine: Engine) -> None:
     if engine.idle < 2:
         pytest.skip("the engine has one slot")
-    long, short = specs(1, epochs=400, warmup=400), specs(2, epochs=1, model="ae")
-    engine.submit(3, long)
+    (long,), (short,) = endless(), specs(2, epochs=1, model="ae")
+    engine.submit(3, [long])
     until(engine, lambda events: len(events) > 0)
-    engine.submit(4, short)
+    engine.submit(4, [short])
     assert engine.idle == 0
-    events = until_ended(engine, cohorts=2)
-    assert [e.cohort for e in events if isinstance(e, CohortEnded)] == [4, 3]
-    assert kinds(of_run(events, short[0])) == [EpochEnded, RunFinished]
-    assert kinds(of_run(events, long[0]))[-1] is RunFinished
+    events = until_ended(engine)
+    assert events[-1] == CohortEnded(4)
+    assert kinds(of_run(events, short)) == [EpochEnded, RunFinished]
+    assert of_run(engine.events(5.0), long)
+    engine.drop([long.run_key])
+    assert until_ended(engine)[-1] == CohortEnded(3)
     assert engine.idle == 2
 
 
@@ -200,12 +210,12 @@ def test_a_cohort_gives_what_its_runs_give_alone(engine: Engine) -> None:
 
 
 def test_a_cohort_that_raises_is_lost_and_the_slot_goes_on(engine: Engine) -> None:
-    impossible = specs(1, mid_dim=10**9, batch_size=1000)
-    (lost,) = train(engine, 20, impossible)
+    (lost,) = train(engine, 20, specs(1, dataset="pca-fashion-mnist20"))
     assert isinstance(lost, CohortLost)
     assert lost.cohort == 20
-    assert lost.reason
+    assert "is not the file of Fashion-MNIST" in lost.reason
     assert "Traceback" in lost.details
+    assert not lost.too_large
     assert engine.idle == 2
     assert kinds(train(engine, 21, specs(1)))[-1] is CohortEnded
 
@@ -214,6 +224,30 @@ def test_waiting_for_events_takes_no_longer_than_said(engine: Engine) -> None:
     start = time.monotonic()
     assert engine.events(0.2) == []
     assert 0.15 < time.monotonic() - start < 2
+
+
+def test_a_dropped_run_leaves_its_cohort_and_the_others_go_on(engine: Engine) -> None:
+    (long,), (short,) = endless(1), specs(2, batch_size=128)
+    engine.submit(30, [long, short])
+    until(engine, lambda events: len(events) > 0)
+    engine.drop([long.run_key, "of nobody"])
+    events = until_ended(engine)
+    assert events[-1] == CohortEnded(30)
+    assert kinds(of_run(events, short))[-1] is RunFinished
+    assert set(kinds(of_run(events, long))) <= {EpochEnded}
+    engine.drop([short.run_key])
+    assert kinds(train(engine, 31, specs(2)))[-1] is CohortEnded
+
+
+def test_a_cancelled_cohort_is_lost_for_the_reason_given(engine: Engine) -> None:
+    engine.submit(40, endless())
+    until(engine, lambda events: len(events) > 0)
+    engine.cancel(41, "of nobody")
+    engine.cancel(40, "it took too long")
+    lost = until_ended(engine)[-1]
+    assert isinstance(lost, CohortLost)
+    assert (lost.cohort, lost.reason) == (40, "it took too long")
+    assert engine.idle == 2
 
 
 @pytest.mark.slow
@@ -297,18 +331,17 @@ def test_workers_end_when_their_orchestrator_is_killed(tmp_path: Path) -> None:
     assert alive == []
 
 
-def test_local_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     cores = len(os.sched_getaffinity(0))
-    assert local_devices("auto", None) == [Device("cpu")] * cores
-    assert local_devices("cpu", 3) == [Device("cpu")] * 3
+    assert local_slots("auto", None) == ("cpu", [None] * cores)
+    assert local_slots("cpu", 3) == ("cpu", [None] * 3)
     with pytest.raises(SpecError, match="--device cuda: no GPU is visible"):
-        local_devices("cuda", None)
+        local_slots("cuda", None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-1f")
-    both = [Device("cuda", "2"), Device("cuda", "GPU-1f")]
-    assert local_devices("auto", None) == both
-    assert local_devices("cuda", 3) == [*both, Device("cuda", "2")]
-    assert local_devices("cpu", 1) == [Device("cpu")]
+    assert local_slots("auto", None) == ("cuda", ["2", "GPU-1f"])
+    assert local_slots("cuda", 3) == ("cuda", ["2", "GPU-1f", "2"])
+    assert local_slots("cpu", 1) == ("cpu", [None])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("PATH", "")  # without nvidia-smi
-    assert local_devices("auto", 1) == [Device("cpu")]
+    assert local_slots("auto", 1) == ("cpu", [None])

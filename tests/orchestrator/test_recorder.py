@@ -1,0 +1,190 @@
+"""The recorder on a real SQLite store."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator import recorder as recorder_module
+from orchestrator.engines.base import EpochEnded, RunFailed, RunFinished
+from orchestrator.errors import TrackingError
+from orchestrator.recorder import Recorder
+from orchestrator.spec import RunSpec
+from orchestrator.tracking import MlflowClient, Tracking
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+RUNS = [RunSpec(dataset="toy4", model="mim", seed=seed) for seed in (1, 2, 3)]
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def tracking(uri: str) -> Tracking:
+    return Tracking(uri)
+
+
+@pytest.fixture
+def client(uri: str, tracking: Tracking) -> MlflowClient:
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def parent_id(tracking: Tracking) -> str:
+    return tracking.start_sweep("toy", "", {}, {})
+
+
+@pytest.fixture
+def recorder(tracking: Tracking, parent_id: str) -> Recorder:
+    return Recorder(tracking, parent_id, {"mimsweep.device": "cpu"})
+
+
+def epoch(run: RunSpec, number: int, loss: float = 0.5) -> EpochEnded:
+    return EpochEnded(run.run_key, number, {"train_loss": loss, "lr": 0.001})
+
+
+def losses(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
+    history = client.get_metric_history(run_id, "train_loss")
+    return sorted((metric.step, metric.value) for metric in history)
+
+
+def text(client: MlflowClient, run_id: str, artifact: str, folder: Path) -> str:
+    return Path(client.download_artifacts(run_id, artifact, str(folder))).read_text()
+
+
+def test_a_run_from_creation_to_its_end(
+    recorder: Recorder, tracking: Tracking, client: MlflowClient, parent_id: str, tmp_path: Path
+) -> None:
+    recorder.create(RUNS[:2]).result()
+    ids = dict(recorder.open)
+    assert ids.keys() == {run.run_key for run in RUNS[:2]}
+    recorder.epoch(epoch(RUNS[0], 1, 0.5))
+    recorder.epoch(epoch(RUNS[0], 2, 0.25))
+    recorder.finish(RUNS[0], RunFinished(RUNS[0].run_key, {"mi": 1.5}, b"the weights"))
+    recorder.epoch(epoch(RUNS[1], 1, float("nan")))
+    recorder.fail(RUNS[1], RunFailed(RUNS[1].run_key, "it turned nan"), "Traceback: here")
+    recorder.close("FAILED", {"runs_complete": 1, "runs_failed": 1}, None)
+    assert recorder.open == {}
+    good, bad = (client.get_run(ids[run.run_key]) for run in RUNS[:2])
+    assert (good.info.status, bad.info.status) == ("FINISHED", "FAILED")
+    assert good.data.tags["mimsweep.complete"] == "true"
+    assert good.data.tags["mimsweep.device"] == "cpu"
+    assert losses(client, good.info.run_id) == [(1, 0.5), (2, 0.25)]
+    assert good.data.metrics["mi"] == 1.5
+    assert text(client, good.info.run_id, "weights.safetensors", tmp_path) == "the weights"
+    spec = yaml.safe_load(text(client, good.info.run_id, "spec.yaml", tmp_path))
+    assert RunSpec(**spec) == RUNS[0]
+    assert [step for step, _ in losses(client, bad.info.run_id)] == [1]
+    assert text(client, bad.info.run_id, "traceback.txt", tmp_path) == "Traceback: here"
+    parent = client.get_run(parent_id)
+    assert parent.info.status == "FAILED"
+    assert parent.data.metrics == {"runs_complete": 1, "runs_failed": 1}
+    assert tracking.statuses("toy")[RUNS[1].run_key].reason == "it turned nan"
+
+
+def test_runs_are_created_once(recorder: Recorder, client: MlflowClient, parent_id: str) -> None:
+    recorder.create(RUNS[:2]).result()
+    before = dict(recorder.open)
+    recorder.create(RUNS).result()
+    assert {key: recorder.open[key] for key in before} == before
+    assert len(recorder.open) == 3
+    recorder.close("KILLED", {}, None)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+
+
+def test_epochs_told_again_after_a_retry_are_stored_once(
+    recorder: Recorder, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.0)
+    run = RUNS[0]
+    recorder.create([run]).result()
+    run_id = recorder.open[run.run_key]
+    for number in (1, 2, 3):
+        recorder.epoch(epoch(run, number))
+    recorder.tick()  # some are in the store already,
+    recorder.epoch(epoch(run, 4))
+    recorder.epoch(epoch(run, 4))  # others only gathered
+    for number in range(1, 7):
+        recorder.epoch(epoch(run, number))
+    recorder.finish(run, RunFinished(run.run_key, {}, b""))
+    recorder.close("FINISHED", {}, None)
+    assert losses(client, run_id) == [(number, 0.5) for number in range(1, 7)]
+
+
+def test_tick_stores_epochs_and_the_heartbeat_when_they_are_due(
+    recorder: Recorder, client: MlflowClient, parent_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.create(RUNS[:1]).result()
+    run_id = recorder.open[RUNS[0].run_key]
+    beat = client.get_run(parent_id).data.tags["mimsweep.heartbeat"]
+    recorder.epoch(epoch(RUNS[0], 1))
+    recorder.tick()
+    recorder.create([]).result()  # all that was asked before is done
+    assert losses(client, run_id) == []
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(recorder_module, "HEARTBEAT_SECONDS", 0.0)
+    recorder.tick()
+    recorder.create([]).result()
+    assert losses(client, run_id) == [(1, 0.5)]
+    assert float(client.get_run(parent_id).data.tags["mimsweep.heartbeat"]) > float(beat)
+    recorder.close("KILLED", {}, None)
+
+
+def test_close_kills_what_is_open_with_its_epochs(
+    recorder: Recorder, client: MlflowClient, parent_id: str
+) -> None:
+    recorder.create(RUNS).result()
+    ids = list(recorder.open.values())
+    recorder.epoch(epoch(RUNS[1], 1))
+    recorder.close("KILLED", {}, 2.0)
+    assert {client.get_run(run_id).info.status for run_id in [*ids, parent_id]} == {"KILLED"}
+    assert losses(client, ids[1]) == [(1, 0.5)]
+
+
+def test_close_gives_up_what_takes_longer_than_its_patience(
+    recorder: Recorder, client: MlflowClient
+) -> None:
+    recorder.create(RUNS).result()
+    ids = dict(recorder.open)
+    store_is_slow = threading.Event()
+    recorder._call(store_is_slow.wait, 1.0)
+    for run in RUNS:
+        recorder.finish(run, RunFinished(run.run_key, {}, b""))
+    start = time.monotonic()
+    recorder.close("KILLED", {}, 0.1)
+    assert time.monotonic() - start < 5
+    assert {client.get_run(run_id).info.status for run_id in ids.values()} == {"KILLED"}
+
+
+def test_a_store_that_fails_is_raised_by_tick(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.0)
+    recorder.create(RUNS[:1]).result()
+    (tmp_path / "mlflow.db").unlink()
+    shutil.rmtree(tmp_path / "mlruns", ignore_errors=True)
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    recorder.epoch(epoch(RUNS[0], 1))
+    recorder.tick()
+    deadline = time.monotonic() + 30
+    with pytest.raises(TrackingError, match="tracking store"):
+        while time.monotonic() < deadline:
+            recorder.tick()
+            time.sleep(0.01)
+    with pytest.raises(TrackingError):
+        recorder.close("FAILED", {}, 2.0)
+
+
+def test_a_store_that_fails_is_raised_by_who_waits(recorder: Recorder, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    with pytest.raises(TrackingError):
+        recorder.create(RUNS).result()
+    with pytest.raises(TrackingError):
+        recorder.close("FAILED", {}, None)
