@@ -6,7 +6,7 @@ their tensors. A run that stops, or fails, leaves the stack at the end of its ep
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -200,6 +200,11 @@ class Training:
             if slot.stopped and not slot.failed:
                 yield self._measured(row)
         self._keep([row for row, slot in enumerate(self._slots) if not slot.stopped])
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Lets new runs join; they start at their first epoch."""
+        self._slots += [Slot(run) for run in runs]
+        self._stack.grow([run.seed for run in runs])
 
     def drop(self, keys: Collection[str]) -> None:
         """Takes runs out of the stack, without an end."""

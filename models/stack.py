@@ -27,8 +27,7 @@ class Stack:
         self.objective = objective
         self.sampler = sampler
         self.shapes = objective.model.shapes()
-        rows = [initial_weights(self.shapes, seed) for seed in seeds]
-        self.weights = torch.cat(rows).to(sampler.device)
+        self.weights = self._initial(seeds)
         self.best = self.weights.clone()
         self.adam = Adam.zeros(self.weights)
 
@@ -107,6 +106,16 @@ class Stack:
         """Returns the best weights of a run by name, each with shape (1, …)."""
         return self._views(self.best[row : row + 1].clone())
 
+    def grow(self, seeds: Sequence[int]) -> None:
+        """Adds new runs at the end of the stack."""
+        weights = self._initial(seeds)
+        adam = Adam.zeros(weights)
+        self.weights = torch.cat([self.weights, weights])
+        self.best = torch.cat([self.best, weights])
+        self.adam = Adam(
+            torch.cat([self.adam.first, adam.first]), torch.cat([self.adam.second, adam.second])
+        )
+
     def shrink(self, rows: Sequence[int]) -> None:
         """Drops all runs but those at `rows`."""
         kept = torch.tensor(rows, dtype=torch.long, device=self.sampler.device)
@@ -129,6 +138,10 @@ class Stack:
         """Sets the state of the run at `row`; tensors by name, each with shape (P,)."""
         for name, tensor in self.tensors().items():
             tensor[row] = tensors[name]
+
+    def _initial(self, seeds: Sequence[int]) -> Tensor:
+        rows = [initial_weights(self.shapes, seed) for seed in seeds]
+        return torch.cat(rows).to(self.sampler.device)
 
     def _views(self, weights: Tensor) -> dict[str, Tensor]:
         return named_views(weights, self.shapes)

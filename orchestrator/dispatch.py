@@ -1,4 +1,4 @@
-"""Trains what a plan has left to train: cohorts to free slots, events to the store and the view.
+"""Trains runs: cohorts to free slots, events to the store and the view.
 
 Faults: a cohort whose worker is lost is tried again without the runs that ended; when it is lost
 too often it is split in halves until the guilty run is alone, and only that one fails.
@@ -6,20 +6,23 @@ too often it is split in halves until the guilty run is alone, and only that one
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 from orchestrator.engines.base import (
     CohortEnded,
     CohortLost,
+    Drop,
     Engine,
     EpochEnded,
     Event,
+    Join,
     RunFailed,
     RunFinished,
 )
-from orchestrator.plan import Plan, PlannedCohort
+from orchestrator.plan import PlannedCohort
 from orchestrator.progress import Active, State, View
 from orchestrator.recorder import Recorder
 from orchestrator.spec import RunSpec
@@ -67,66 +70,125 @@ class Outcome:
     gave_up: bool = False
 
 
-@dataclass
+class Listener(Protocol):
+    """Follows the runs, and may ask for more while they train (a search does)."""
+
+    def more(self, dispatcher: "Dispatcher") -> bool:
+        """Called again and again; may `add`, `join` or `drop`. Returns whether more may come."""
+
+    def epoch(self, event: EpochEnded) -> None:
+        """A run has trained an epoch."""
+
+    def ended(self, run: RunSpec, metrics: Mapping[str, float] | None) -> None:
+        """A run was measured or, without metrics, has failed."""
+
+
 class Dispatcher:
-    """Trains what a plan has left to train.
+    """Trains cohorts in the order in which they were added.
 
     Attributes:
-        plan: what to do.
-        engine: where.
-        recorder: writes it to the store.
-        view: shows it.
-        interrupted: asked between events whether to stop.
-        policy: what to do about faults.
+        state: what there is to see.
+        failed: the failed runs, with their reasons.
     """
 
-    plan: Plan
-    engine: Engine
-    recorder: Recorder
-    view: View
-    interrupted: Callable[[], bool]
-    policy: Policy
-    state: State = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.state = State(self.plan.sweep, len(self.plan.runs), len(self.plan.complete))
-        self.state.cost = sum(cohort.cost for cohort in self.plan.cohorts)
-        self._waiting = deque(Attempt(cohort) for cohort in self.plan.cohorts)
+    def __init__(
+        self,
+        engine: Engine,
+        recorder: Recorder,
+        view: View,
+        policy: Policy,
+        state: State,
+        listener: Listener | None = None,
+    ) -> None:
+        """Makes a dispatcher that has nothing to do yet."""
+        self.state = state
+        self.failed: dict[RunSpec, str] = {}
+        self._engine = engine
+        self._recorder = recorder
+        self._view = view
+        self._policy = policy
+        self._listener = listener
+        self._waiting: deque[Attempt] = deque()
         self._created: deque[tuple[Attempt, Future[None]]] = deque()
         self._training: dict[int, Attempt] = {}
-        self._runs = {run.run_key: run for cohort in self.plan.cohorts for run in cohort.runs}
-        self._cohort_of: dict[str, int] = {}
-        self._failed: dict[RunSpec, str] = {}
         self._heard: dict[int, float] = {}
+        self._runs: dict[str, RunSpec] = {}
+        self._cohort_of: dict[str, int] = {}
         self._submitted = 0
 
-    def run(self) -> Outcome:
-        """Trains until nothing is left, or there is a reason to stop."""
-        while self._waiting or self._created or self._training:
-            if self.interrupted():
-                return Outcome(self._failed, interrupted=True)
-            limit = self.policy.max_failures
-            if limit is not None and len(self._failed) >= limit:
-                return Outcome(self._failed, gave_up=True)
+    def add(self, cohort: PlannedCohort) -> None:
+        """Has a cohort trained when a slot is free."""
+        self._runs |= {run.run_key: run for run in cohort.runs}
+        self.state.cost += cohort.cost
+        self._waiting.append(Attempt(cohort))
+
+    @property
+    def idle(self) -> int:
+        """The number of free slots that no cohort waits for."""
+        return self._engine.idle - len(self._waiting) - len(self._created)
+
+    def in_training(self) -> dict[int, list[RunSpec]]:
+        """Returns the live runs of each cohort in training, by its number."""
+        live: dict[int, list[RunSpec]] = {number: [] for number in self._training}
+        for run_key, number in self._cohort_of.items():
+            live[number].append(self._runs[run_key])
+        return live
+
+    def join(self, number: int, runs: Sequence[RunSpec]) -> None:
+        """Has runs join a cohort in training; they agree with it as a cohort's runs do."""
+        self._runs |= {run.run_key: run for run in runs}
+        self._cohort_of |= {run.run_key: number for run in runs}
+        attempt = self._training[number]
+        attempt.cohort = PlannedCohort((*attempt.cohort.runs, *runs))
+        self.state.active[number].size += len(runs)
+        self.state.running += len(runs)
+        self._recorder.create(runs)
+        self._engine.command(number, Join(tuple(runs)))
+
+    def drop(self, runs: Collection[RunSpec], reason: str) -> None:
+        """Has runs end where they are; they are stored as KILLED, with the reason."""
+        for run in runs:
+            number = self._cohort_of.pop(run.run_key, None)
+            if number is not None:
+                self.state.active[number].ended += 1
+                self.state.running -= 1
+                self._engine.command(number, Drop(frozenset([run.run_key])))
+                self._recorder.drop(run, reason)
+
+    def run(self, interrupted: Callable[[], bool]) -> Outcome:
+        """Trains until nothing is left, or there is a reason to stop.
+
+        Args:
+            interrupted: asked again and again whether to stop.
+        """
+        while self._more() or self._waiting or self._created or self._training:
+            if interrupted():
+                return Outcome(self.failed, interrupted=True)
+            limit = self._policy.max_failures
+            if limit is not None and len(self.failed) >= limit:
+                return Outcome(self.failed, gave_up=True)
             self._dispatch()
-            for event in self.engine.events(POLL_SECONDS):
+            for event in self._engine.events(POLL_SECONDS):
                 self._handle(event)
             self._cancel_silent()
-            self.recorder.tick()
-            self.state.outage = str(self.recorder.outage or "")
-            self.view.show(self.state)
-        return Outcome(self._failed)
+            self._recorder.tick()
+            self.state.outage = str(self._recorder.outage or "")
+            self._view.show(self.state)
+        return Outcome(self.failed)
+
+    def _more(self) -> bool:
+        return self._listener is not None and self._listener.more(self)
 
     def _dispatch(self) -> None:
         """Gives cohorts to free slots; the runs of one more are created ahead."""
-        while self._waiting and len(self._created) <= self.engine.idle:
+        while self._waiting and len(self._created) <= self._engine.idle:
             attempt = self._waiting.popleft()
-            self._created.append((attempt, self.recorder.create(attempt.cohort.runs)))
+            self._created.append((attempt, self._recorder.create(attempt.cohort.runs)))
         # During an outage of the store training goes on; its thread creates the runs first.
         while (
             self._created
-            and self.engine.idle
-            and (self._created[0][1].done() or self.recorder.outage)
+            and self._engine.idle
+            and (self._created[0][1].done() or self._recorder.outage)
         ):
             self._submit(self._created.popleft()[0])
 
@@ -138,32 +200,40 @@ class Dispatcher:
         self.state.active[number] = Active(_label(attempt.cohort), len(runs))
         self.state.running += len(runs)
         self._heard[number] = time.monotonic()
-        self.engine.submit(number, runs)
+        self._engine.submit(number, runs)
 
     def _cancel_silent(self) -> None:
         for number, heard in self._heard.items():
-            if time.monotonic() - heard > self.policy.timeout:
-                reason = f"no sign of life for {self.policy.timeout:g} s"
-                self.engine.cancel(number, reason)
+            if time.monotonic() - heard > self._policy.timeout:
+                reason = f"no sign of life for {self._policy.timeout:g} s"
+                self._engine.cancel(number, reason)
 
     def _handle(self, event: Event) -> None:
         match event:
-            case EpochEnded():
-                self.recorder.epoch(event)
-                self.state.epochs += 1
-                number = self._cohort_of[event.run_key]
-                self._heard[number] = time.monotonic()
-                active = self.state.active[number]
-                active.epoch = max(active.epoch, event.epoch)
-            case RunFinished():
-                self.recorder.finish(self._ended(event.run_key), event)
-                self.state.complete += 1
-            case RunFailed():
-                self._fail(event, "")
             case CohortEnded():
-                self._leave(event.cohort)
+                self._over(event)
             case CohortLost():
                 self._lost(event)
+            case _ if event.run_key not in self._cohort_of:
+                pass  # a dropped run's last words
+            case EpochEnded():
+                self._epoch(event)
+            case RunFinished():
+                run = self._ended(event.run_key)
+                self._recorder.finish(run, event)
+                self.state.complete += 1
+                self._tell(run, event.metrics)
+            case RunFailed():
+                self._fail(event, "")
+
+    def _epoch(self, event: EpochEnded) -> None:
+        number = self._cohort_of[event.run_key]
+        self._heard[number] = time.monotonic()
+        self._recorder.epoch(event)
+        self.state.epochs += 1
+        self.state.active[number].epoch = max(self.state.active[number].epoch, event.epoch)
+        if self._listener:
+            self._listener.epoch(event)
 
     def _ended(self, run_key: str) -> RunSpec:
         number = self._cohort_of.pop(run_key)
@@ -176,36 +246,45 @@ class Dispatcher:
 
     def _fail(self, event: RunFailed, details: str) -> None:
         run = self._ended(event.run_key)
-        self._failed[run] = event.reason
+        self.failed[run] = event.reason
         self.state.failed += 1
-        self.recorder.fail(run, event, details)
-        self.view.say(f"{run.run_name} failed: {event.reason}")
+        self._recorder.fail(run, event, details)
+        self._view.say(f"{run.run_name} failed: {event.reason}")
+        self._tell(run, None)
 
-    def _leave(self, number: int) -> Attempt:
-        del self.state.active[number], self._heard[number]
-        return self._training.pop(number)
+    def _tell(self, run: RunSpec, metrics: Mapping[str, float] | None) -> None:
+        if self._listener:
+            self._listener.ended(run, metrics)
 
-    def _lost(self, event: CohortLost) -> None:
-        attempt = self._training[event.cohort]
-        left = [run for run in attempt.cohort.runs if run.run_key in self._cohort_of]
-        # What is too large for the device won't fit the next time.
-        lost = self.policy.retries + 1 if event.too_large else attempt.lost + 1
-        if lost > self.policy.retries and len(left) == 1:
-            self._fail(RunFailed(left[0].run_key, event.reason), event.details)
-            left = []
-        self._leave(event.cohort)
-        self.state.running -= len(left)
+    def _leave(self, number: int) -> list[RunSpec]:
+        """Frees a cohort's number; returns its runs that have no end."""
+        cohort = self._training.pop(number).cohort
+        left = [run for run in cohort.runs if self._cohort_of.get(run.run_key) == number]
         for run in left:
             del self._cohort_of[run.run_key]
+        del self.state.active[number], self._heard[number]
+        self.state.running -= len(left)
+        return left
+
+    def _over(self, event: CohortEnded) -> None:
+        if late := self._leave(event.cohort):
+            self._waiting.appendleft(Attempt(PlannedCohort(tuple(late))))
+
+    def _lost(self, event: CohortLost) -> None:
+        retries = self._policy.retries
+        # What is too large for the device won't fit the next time.
+        lost = retries + 1 if event.too_large else self._training[event.cohort].lost + 1
+        live = self.in_training()[event.cohort]
+        if lost > retries and len(live) == 1:
+            self._fail(RunFailed(live[0].run_key, event.reason), event.details)
+        left = self._leave(event.cohort)
         if not left:
             return
         cohort = PlannedCohort(tuple(left))
-        again = cohort.halves() if lost > self.policy.retries else (cohort,)
+        again = cohort.halves() if lost > retries else (cohort,)
         how = "split in two and tried again" if len(again) == 2 else "tried again"
-        self.view.say(f"{_label(cohort)}: {event.reason}; {how}")
-        self._waiting.extendleft(
-            Attempt(part, min(lost, self.policy.retries)) for part in reversed(again)
-        )
+        self._view.say(f"{_label(cohort)}: {event.reason}; {how}")
+        self._waiting.extendleft(Attempt(part, min(lost, retries)) for part in reversed(again))
 
 
 def _label(cohort: PlannedCohort) -> str:

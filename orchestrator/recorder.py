@@ -117,15 +117,11 @@ class Recorder:
         artifacts = {"spec.yaml": _spec_file(run)}
         if details:
             artifacts["traceback.txt"] = details.encode()
-        self._flush(run.run_key)
-        self._epochs.pop(run.run_key, None)
-        self._stored.pop(run.run_key, None)
+        self._end(run, lambda run_id: self._tracking.fail(run_id, event.reason, artifacts))
 
-        def fail() -> None:
-            self._tracking.fail(self.open[run.run_key], event.reason, artifacts)
-            del self.open[run.run_key]
-
-        self._call(fail)
+    def drop(self, run: RunSpec, reason: str) -> None:
+        """Stores that a run was stopped, KILLED, and why."""
+        self._end(run, lambda run_id: self._tracking.kill([run_id], reason))
 
     def tick(self) -> None:
         """Does what is due by the clock; raises what a call has raised, other than outages."""
@@ -181,6 +177,18 @@ class Recorder:
             self._spool.remove(key)
 
         self._call(store)
+
+    def _end(self, run: RunSpec, store: Callable[[str], None]) -> None:
+        """Ends a run that has no results."""
+        self._flush(run.run_key)
+        self._epochs.pop(run.run_key, None)
+        self._stored.pop(run.run_key, None)
+
+        def end() -> None:
+            store(self.open[run.run_key])
+            del self.open[run.run_key]
+
+        self._call(end)
 
     def _flush(self, run_key: str) -> None:
         epochs, first, at = self._epochs.get(run_key, []), self._stored.get(run_key, 0), _now()

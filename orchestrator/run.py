@@ -17,8 +17,8 @@ from orchestrator.dispatch import Dispatcher, Outcome, Policy
 from orchestrator.engines.base import Engine, Place
 from orchestrator.engines.local import LocalEngine, local_slots
 from orchestrator.errors import SpecError
-from orchestrator.plan import Plan, plan
-from orchestrator.progress import View
+from orchestrator.plan import plan
+from orchestrator.progress import State, View
 from orchestrator.recorder import Recorder
 from orchestrator.spool import Spool
 from orchestrator.sweep import Sweep
@@ -85,21 +85,23 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind)
     place = Place(kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)
     engine = LocalEngine(gpus, place, STATE_DIR / "logs" / parent_id)
-    outcome = _dispatch(todo, engine, recorder, view, options.policy)
+    state = State(sweep.name, len(todo.runs), len(todo.complete))
+    dispatcher = Dispatcher(engine, recorder, view, options.policy, state)
+    for cohort in todo.cohorts:
+        dispatcher.add(cohort)
+    outcome = _dispatch(dispatcher, engine, recorder)
+    view.say(state.line())
     if outcome == Outcome({}):
         shutil.rmtree(checkpoints, ignore_errors=True)
     return outcome
 
 
-def _dispatch(
-    todo: Plan, engine: Engine, recorder: Recorder, view: View, policy: Policy
-) -> Outcome:
+def _dispatch(dispatcher: Dispatcher, engine: Engine, recorder: Recorder) -> Outcome:
+    status: Status = "FAILED"
+    patience = STOP_SECONDS
     with _stop_signals() as interrupted:
-        dispatcher = Dispatcher(todo, engine, recorder, view, interrupted, policy)
-        status: Status = "FAILED"
-        patience = STOP_SECONDS
         try:
-            outcome = dispatcher.run()
+            outcome = dispatcher.run(interrupted)
             if outcome.interrupted:
                 status = "KILLED"
             elif not outcome.gave_up:
@@ -109,7 +111,6 @@ def _dispatch(
             state = dispatcher.state
             counts = {"runs_complete": state.complete, "runs_failed": state.failed}
             recorder.close(status, counts, patience)
-    view.say(state.line())
     return outcome
 
 

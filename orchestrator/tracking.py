@@ -197,9 +197,11 @@ class Tracking(Reader):
         self._client.set_terminated(run_id, "FAILED")
 
     @told
-    def kill(self, run_ids: Sequence[str]) -> None:
-        """Ends runs as KILLED."""
+    def kill(self, run_ids: Sequence[str], reason: str = "") -> None:
+        """Ends runs as KILLED, with the reason if there is one to tell."""
         for run_id in run_ids:
+            if reason:
+                self._client.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
             self._client.set_terminated(run_id, "KILLED")
 
     def _log(

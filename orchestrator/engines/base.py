@@ -7,7 +7,7 @@ or raised), `CohortLost` comes instead, the slot is made anew, and the runs with
 caller's to submit again. Messages hold no tensors: the orchestrator never imports torch.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,21 @@ class CohortLost:
     too_large: bool = False
 
 
+@dataclass(frozen=True)
+class Drop:
+    """Has runs in training leave their cohort at the end of its epoch."""
+
+    run_keys: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Join:
+    """Has runs join a cohort in training, at the end of its epoch, at their first one."""
+
+    runs: tuple[RunSpec, ...]
+
+
+Command = Drop | Join
 Event = EpochEnded | RunFinished | RunFailed | CohortEnded | CohortLost
 
 
@@ -103,8 +118,12 @@ class Engine(Protocol):
     def events(self, timeout: float) -> list[Event]:
         """Returns what has happened, waiting up to `timeout` seconds for something to."""
 
-    def drop(self, run_keys: Collection[str]) -> None:
-        """Has runs in training leave their cohorts at the end of their epoch; others do no harm."""
+    def command(self, cohort: int, command: Command) -> None:
+        """Tells a cohort in training to drop runs or let some join.
+
+        If it comes too late, after the cohort's last epoch, nothing happens: runs that were to join
+        have no end when `CohortEnded` comes, and are the caller's to submit again.
+        """
 
     def cancel(self, cohort: int, reason: str) -> None:
         """Ends a cohort in training at once; `CohortLost` comes with `reason`."""

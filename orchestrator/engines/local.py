@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from orchestrator.engines.base import CohortEnded, CohortLost, Event, Place
+from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
 from orchestrator.errors import SpecError
 from orchestrator.spec import RunSpec
 
@@ -70,11 +70,11 @@ class LocalEngine:
                 del self._workers[slot]
         return events
 
-    def drop(self, run_keys: Collection[str]) -> None:
-        """Has runs leave their cohorts at the end of their epoch."""
+    def command(self, cohort: int, command: Command) -> None:
+        """Tells a cohort in training to drop runs or let some join."""
         for worker in self._workers.values():
-            if worker.cohort is not None:
-                worker.send(frozenset(run_keys))
+            if worker.cohort == cohort:
+                worker.send(command)
 
     def cancel(self, cohort: int, reason: str) -> None:
         """Kills the worker that trains a cohort; `CohortLost` comes with `reason`."""

@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from safetensors.torch import save
@@ -14,8 +14,11 @@ from orchestrator.engines import checkpoint
 from orchestrator.engines.base import (
     CohortEnded,
     CohortLost,
+    Command,
+    Drop,
     EpochEnded,
     Event,
+    Join,
     Place,
     RunFailed,
     RunFinished,
@@ -26,7 +29,7 @@ from orchestrator.spec import VARIES_IN_COHORT, RunSpec
 
 
 def train(
-    number: int, runs: Sequence[RunSpec], place: Place, dropped: Callable[[], Collection[str]]
+    number: int, runs: Sequence[RunSpec], place: Place, commands: Callable[[], Iterable[Command]]
 ) -> Iterator[Event]:
     """Trains runs that may be one cohort, from their checkpoints if there are any.
 
@@ -34,7 +37,7 @@ def train(
         number: the cohort's.
         runs: they agree on all fields but `VARIES_IN_COHORT`.
         place: where.
-        dropped: asked after each epoch for the keys of runs to drop.
+        commands: asked after each epoch for what the cohort is told.
 
     Yields:
         the events of the cohort (see `orchestrator.engines.base`), its end or loss the last.
@@ -42,7 +45,7 @@ def train(
     # One thread: a run's numbers don't depend on its cohort only where no sum is split.
     torch.set_num_threads(1)
     try:
-        yield from _Cohort(runs, place).train(dropped)
+        yield from _Cohort(runs, place).train(commands)
         yield CohortEnded(number)
     except Exception as error:
         too_large = isinstance(error, torch.OutOfMemoryError | MemoryError)
@@ -62,17 +65,27 @@ class _Cohort:
             self._records[key] = saved.record
         self._since = self._saved = time.monotonic()
 
-    def train(self, dropped: Callable[[], Collection[str]]) -> Iterator[Event]:
+    def train(self, commands: Callable[[], Iterable[Command]]) -> Iterator[Event]:
         for key, record in self._records.items():
             for row in record.epochs:
                 yield _epoch(key, row)
         while self._training.live:
             for event in self._training.epoch():
                 yield self._message(event)
-            self._training.drop(dropped())
+            for command in commands():
+                self._obey(command)
             if time.monotonic() - self._saved >= self._place.checkpoint_seconds:
                 self._save()
         self._path.unlink(missing_ok=True)
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Drop(run_keys=keys):
+                self._training.drop(keys)
+            case Join(runs=runs):
+                self._clock()
+                self._records |= {run.run_key: Record([], 0.0) for run in runs}
+                self._training.add(members(runs))
 
     def _message(self, event: training.Event) -> Event:
         self._clock()
@@ -109,9 +122,15 @@ def _epoch(key: str, row: Sequence[float]) -> EpochEnded:
 
 def cohort_of(runs: Sequence[RunSpec]) -> training.Cohort:
     """Returns runs, which agree on all fields but `VARIES_IN_COHORT`, as `models` takes them."""
-    members = tuple(
+    shared = [field for field in training.Cohort.__dataclass_fields__ if field != "runs"]
+    return training.Cohort(
+        **{field: getattr(runs[0], field) for field in shared}, runs=members(runs)
+    )
+
+
+def members(runs: Sequence[RunSpec]) -> tuple[training.Run, ...]:
+    """Returns what differs between the runs of a cohort."""
+    return tuple(
         training.Run(key=run.run_key, **{field: getattr(run, field) for field in VARIES_IN_COHORT})
         for run in runs
     )
-    shared = [field for field in training.Cohort.__dataclass_fields__ if field != "runs"]
-    return training.Cohort(**{field: getattr(runs[0], field) for field in shared}, runs=members)

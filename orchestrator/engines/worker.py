@@ -1,14 +1,15 @@
 """A worker process: trains the cohorts that come through a pipe, and streams events back.
 
 Run as `python -m orchestrator.engines.worker FD`. Down the pipe come a `Place` first, then cohorts
-(number, runs), and, while one is in training, keys of runs to drop. It ends when the other end is
+(number, runs), and, while one is in training, commands to it. It ends when the other end is
 closed, so no worker outlives its orchestrator by more than an epoch.
 """
 
 import sys
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from orchestrator.engines.base import Place
+from orchestrator.engines.base import Command, Drop, Join, Place
 from orchestrator.engines.training import train
 
 
@@ -19,20 +20,18 @@ def main(fd: str) -> None:
         place: Place = pipe.recv()
         while True:
             message = pipe.recv()
-            if isinstance(message, frozenset):
-                continue  # drops that came after the end of their cohort
+            if isinstance(message, Drop | Join):
+                continue  # it came after the end of its cohort
             number, runs = message
-            for event in train(number, runs, place, lambda: _dropped(pipe)):
+            for event in train(number, runs, place, lambda: _commands(pipe)):
                 pipe.send(event)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _dropped(pipe: Connection) -> frozenset[str]:
-    keys: frozenset[str] = frozenset()
+def _commands(pipe: Connection) -> Iterator[Command]:
     while pipe.poll():
-        keys |= pipe.recv()
-    return keys
+        yield pipe.recv()
 
 
 if __name__ == "__main__":
