@@ -1,0 +1,38 @@
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import faults
+import pandas as pd
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]:
+    bench = faults.run_with(None, tmp_path_factory.mktemp("without"), seed=0)
+    try:
+        assert bench.starts == 1
+        table = bench.results()
+        assert len(table) == faults.RUNS
+        yield table
+    finally:
+        bench.close()
+
+
+@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+def test_results_are_those_without_the_fault(
+    fault: faults.Fault, expected: pd.DataFrame, tmp_path: Path
+) -> None:
+    if fault in faults.AS_ROOT and os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    seed = random.randrange(2**32)
+    print(f"{fault.__name__}: seed {seed}")
+    bench = faults.Bench(tmp_path, seed)
+    try:
+        bench = faults.run_with(fault, tmp_path, seed)
+        bench.check(expected)
+    finally:
+        bench.close()
