@@ -102,7 +102,9 @@ def plain_trainer(options: argparse.Namespace) -> Callable[[int], None]:
             epochs,
         )  # fmt: skip
         if (ran := train(settings, data)[1]["epochs_run"]) < epochs:
-            raise SystemExit(f"seed {seed} stopped after {ran} epochs; take fewer --epochs")
+            raise SystemExit(
+                f"seed {seed} stopped after {ran} epochs; take fewer --epochs or more --warmup"
+            )
 
     return trained
 
@@ -126,7 +128,9 @@ def cohort_trainer(options: argparse.Namespace) -> Callable[[int], None]:
         for _ in range(epochs * len(runs)):
             event = next(events)
             if not isinstance(event, EpochEnd):
-                raise SystemExit(f"seed {event.key} stopped early; take fewer --epochs")
+                raise SystemExit(
+                    f"seed {event.key} stopped early; take fewer --epochs or more --warmup"
+                )
 
     return trained
 
@@ -168,7 +172,9 @@ def measured(variant: Variant, options: argparse.Namespace) -> Cost:
         }
         command = [sys.executable, __file__]
         command += [f"--{name}={value}" for name, value in arguments.items()]
-        result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+        if result.returncode:  # the worker has said why
+            raise SystemExit(result.returncode)
         total += Cost(*json.loads(result.stdout))
     return total
 

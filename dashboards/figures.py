@@ -1,9 +1,8 @@
 """Comparison curves: a picture per metric, one of them all, and the numbers behind them."""
 
 import itertools
-import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,15 @@ from matplotlib.lines import Line2D
 
 from dashboards import style
 from dashboards.axes import distinct, is_number, set_ticks, spans_decades
+from dashboards.canvas import replace, save, wrapped
+from dashboards.overlay import draw_published
 from dashboards.statistics import aggregate, facets, spec_fields
 
 _PANEL = (3.2, 2.45)  # inches, width and height
 _CHARACTER = 0.07  # the width of one in the legend, inches
 _TEXT_HEIGHT = 0.8  # title and caption together
 _CATEGORY_SPREAD = 0.4  # for all hues together, of the distance between two categories
+_PUBLISHED = "Grey: published means; bars: their spread."
 _DEFAULT_METRICS = ("mi", "nll", "rmse", "knn5")
 
 _Panel = tuple[str, str]  # a metric and the values of the fields that vary besides
@@ -60,6 +62,7 @@ def draw(
     hue: str,
     metrics: Sequence[str],
     folder: Path,
+    published: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Draws metrics against `x`, a curve per value of `hue`.
 
@@ -73,6 +76,8 @@ def draw(
         hue: the spec field that tells curves apart.
         metrics: the columns to draw.
         folder: where the files go; made if missing.
+        published: points from `read_published`, drawn in grey behind ours where `x` and `hue` are
+            all that varies.
 
     Returns:
         The files written: `<metric>.png` and `.svg`, `combined.png` and `.svg`, `table.csv`.
@@ -84,19 +89,22 @@ def draw(
     split = facets(frame, x, hue)
     titles = [_panel_title(row) for row in table[split].to_dict("records")]
     panels = list(dict.fromkeys(titles))
-    curves = _Curves(table.assign(_panel=titles), x, hue, style.looks(hue, distinct(table[hue])))
+    looks = style.looks(hue, distinct(table[hue]))
+    if published is not None and (split or hue != "model" or not is_number(table[x])):
+        raise ValueError("published points can be drawn against a number, a curve per model only")
+    curves = _Curves(table.assign(_panel=titles), x, hue, looks, published)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with matplotlib.rc_context(style.RC):
         for metric in metrics:
             title = f"{name}: {style.metric(metric).title}"
             rows = _grid([(metric, panel) for panel in panels])
-            written += _save(curves.figure(rows, title, description), folder, metric)
+            written += save(curves.figure(rows, title, description), folder, metric)
         rows = [[(metric, panel) for metric in metrics] for panel in panels]
         rows = rows if split else _grid(rows[0])
-        written += _save(curves.figure(rows, name, description), folder, "combined")
+        written += save(curves.figure(rows, name, description), folder, "combined")
     path = folder / "table.csv"
-    _replace(path, lambda part: table.to_csv(part, index=False, lineterminator="\n"))
+    replace(path, lambda part: table.to_csv(part, index=False, lineterminator="\n"))
     return [*written, path]
 
 
@@ -108,15 +116,17 @@ class _Curves:
     x: str
     hue: str
     looks: dict[Any, style.Look]
+    published: pd.DataFrame | None = None
 
     def figure(self, rows: list[list[_Panel]], title: str, description: str) -> Figure:
         columns = max(map(len, rows))
         legend_title = textwrap.fill(style.field(self.hue), 16)
         longest = max(8, *(len(look.label) for look in self.looks.values()))
+        longest += 0 if self.published is None else len(style.PUBLISHED_LABEL)
         width = columns * _PANEL[0] + (longest + 8) * _CHARACTER
         figure = Figure(figsize=(width, len(rows) * _PANEL[1] + _TEXT_HEIGHT))
         figure.set_layout_engine("constrained", w_pad=0.07, h_pad=0.06)
-        figure.suptitle(_wrap(title, width * 10), x=0.015, ha="left")
+        figure.suptitle(wrapped(title, width * 10), x=0.015, ha="left")
         panels = list(itertools.chain.from_iterable(rows))
         metrics = dict.fromkeys(metric for metric, _ in panels)
         first: dict[str, Axes] = {}
@@ -126,13 +136,18 @@ class _Curves:
             heading = [style.metric(metric).title] if len(metrics) > 1 else []
             axes.set_title("\n".join([*heading, *textwrap.wrap(panel, 40)]))
             self._draw_panel(axes, metric, panel)
+        handles = [_handle(look, is_number(self.table[self.x])) for look in self.looks.values()]
+        shown = self._published(metrics)
+        known = style.looks(self.hue, distinct(shown["model"]))
+        handles += [_handle(style.grey(look), True) for look in known.values()]
         figure.legend(
-            handles=[_handle(look, is_number(self.table[self.x])) for look in self.looks.values()],
+            handles=handles,
             title=legend_title,
             loc="outside right center",
         )
         counts = self.table.loc[self.table["metric"].isin(metrics), "n"]
-        texts = [_wrap(text, width * 16) for text in (description, _caption(counts))]
+        caption = _caption(counts) if shown.empty else f"{_caption(counts)} {_PUBLISHED}"
+        texts = [wrapped(text, width * 16) for text in (description, caption)]
         figure.supxlabel("\n".join(filter(None, texts)), fontsize=7.5, color=style.CAPTION_COLOUR)
         return figure
 
@@ -141,6 +156,8 @@ class _Curves:
         rows = table[(table["metric"] == metric) & (table["_panel"] == panel) & (table["n"] > 0)]
         values = distinct(table[self.x])
         numeric = is_number(table[self.x])
+        published = self._published([metric])
+        draw_published(axes, published)
         if rows.empty:
             axes.text(0.5, 0.5, "no finite values", ha="center", transform=axes.transAxes)
         else:
@@ -151,9 +168,8 @@ class _Curves:
             look = [self.looks[hue].label for hue in rows[self.hue]]
             self._draw_means(axes, rows.assign(_at=at, _look=look), numeric)
         # Asked of all panels' values, because panels of one metric share their axis.
-        if style.metric(metric).log and spans_decades(
-            table.loc[table["metric"] == metric, ["mean", "low"]].to_numpy().ravel()
-        ):
+        ours = table.loc[table["metric"] == metric, ["mean", "low"]].to_numpy().ravel()
+        if style.metric(metric).log and spans_decades([*ours, *published["mean"]]):
             axes.set_yscale("log")
         set_ticks(axes, values, numeric)
         axes.set(xlabel=style.field(self.x), ylabel=style.metric(metric).label)
@@ -183,6 +199,11 @@ class _Curves:
                 zorder=4,  # above the white edge of its own marker
             )
 
+    def _published(self, metrics: Iterable[str]) -> pd.DataFrame:
+        if self.published is None:
+            return pd.DataFrame(columns=["metric", "model", "x", "mean", "spread"])
+        return self.published[self.published["metric"].isin(metrics)]
+
     def _offset(self, hue: object) -> float:
         """Returns how far beside its category's tick a hue is drawn, so that none is hidden."""
         return ((list(self.looks).index(hue) + 0.5) / len(self.looks) - 0.5) * _CATEGORY_SPREAD
@@ -191,10 +212,6 @@ class _Curves:
 def _grid(panels: list[_Panel]) -> list[list[_Panel]]:
     columns = 2 if len(panels) == 4 else 3
     return [panels[i : i + columns] for i in range(0, len(panels), columns)]
-
-
-def _wrap(text: str, width: float) -> str:
-    return textwrap.fill(text, int(width)).replace("$", r"\$")  # else matplotlib reads TeX in it
 
 
 def _panel_title(fields: dict[Any, Any]) -> str:
@@ -217,20 +234,3 @@ def _caption(n: "pd.Series[int]") -> str:
         return "Single runs, so without an interval."
     seeds = f"{low}" if low == high else f"{low} to {high}"
     return f"Mean over n = {seeds} seeds; bars: its 95\N{NO-BREAK SPACE}% bootstrap interval."
-
-
-def _save(figure: Figure, folder: Path, stem: str) -> list[Path]:
-    title = figure.get_suptitle().replace("\n", " ").replace(r"\$", "$")
-    png, svg = folder / f"{stem}.png", folder / f"{stem}.svg"
-    undated = {"Title": title, "Software": None}
-    _replace(png, lambda part: figure.savefig(part, format="png", metadata=undated))
-    unsigned = {"Title": title, "Date": None, "Creator": None}
-    _replace(svg, lambda part: figure.savefig(part, format="svg", metadata=unsigned))
-    return [png, svg]
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside `path`, then renames, so that a killed process leaves no half file."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    os.replace(part, path)

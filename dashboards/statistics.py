@@ -73,7 +73,7 @@ def aggregate(frame: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) -> 
     rows: list[list[Any]] = []
     for metric in metrics:
         for group, values in frame.groupby(groups, dropna=False)[metric]:
-            rows.append([*group, metric, *_summary(values.to_numpy(dtype=float))])
+            rows.append([*group, metric, *summary(values.to_numpy(dtype=float))])
     return pd.DataFrame(rows, columns=[*groups, "metric", "n", "mean", "std", "low", "high"])
 
 
@@ -92,7 +92,8 @@ def _check(frame: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) -> Non
             raise ValueError(f"some runs have no value of {field!r}")
 
 
-def _summary(values: NDArray[np.float64]) -> tuple[int, float, float, float, float]:
+def summary(values: NDArray[np.float64]) -> tuple[int, float, float, float, float]:
+    """Returns n, mean, standard deviation and 95 % interval of the finite ones of `values`."""
     # Sorted, because neither a sum of floats nor a draw by index forgets the order.
     values = np.sort(values[np.isfinite(values)])
     n = len(values)

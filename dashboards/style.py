@@ -1,7 +1,7 @@
 """How figures look and what their axes are called: the one place for both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib import colormaps
@@ -101,6 +101,8 @@ RC: Any = {  # newer matplotlibs spell out the keys in its type, older ones don'
     "svg.fonttype": "path",  # the reader's machine needs no fonts
 }
 CAPTION_COLOUR = "#555555"
+PUBLISHED_COLOUR = "#9A9A9A"
+PUBLISHED_LABEL = ", published"
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ def value(given: object) -> str:
     if isinstance(given, bool) or type(given).__name__ == "bool":  # numpy's bool is no bool
         return str(given).lower()
     return f"{given:g}" if isinstance(given, float) else str(given)
+
+
+def grey(look: Look) -> Look:
+    """Returns how what was published of the same thing is drawn."""
+    return replace(look, label=f"{look.label}{PUBLISHED_LABEL}", colour=PUBLISHED_COLOUR)
 
 
 def looks(hue: str, values: Sequence[Any]) -> dict[Any, Look]:

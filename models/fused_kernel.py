@@ -8,29 +8,36 @@ samples decoder and encoder. Names and formulas are those of `models.fused`.
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from models import fused_layers, fused_math
-from models.fused_layers import (
-    ONE,
+from models.fused_layers import Net, Tape, backward, forward
+from models.fused_math import (
+    ANCHOR,
+    FIRST,
+    MIXTURE,
+    SECOND,
     SWISH,
     ZERO,
     Array,
-    Net,
-    Tape,
-    backward,
-    forward,
+    F,
+    anchor,
+    density,
+    gradient_of_sample,
     inner,
-    input_gradient,
+    linear_loss,
+    mixture_loss,
+    sample,
 )
-from models.fused_math import F, exp, log
 from models.jit import compiled
 
-HALF, HALF_LOG_2PI = F(0.5), F(0.5 * np.log(2 * np.pi))
-FIRST, SECOND, ANCHOR, MIXTURE = 0, 1, 2, 3  # columns of `Problem.factors`, rows of terms
-LINE = 64  # bytes of a cache line, and of the widest vector
+allocating = numba.njit(nogil=True)
+
+LINE = 16  # floats in a cache line, and in the widest vector
 
 
 class Problem(NamedTuple):
@@ -76,11 +83,25 @@ class State(NamedTuple):
     factor: Array
 
 
-class Scratch(NamedTuple):
-    """Room for one direction: y and dy with shape (·, n), terms and their gradient (3, n)."""
+class Direction(NamedTuple):
+    """The encoder's samples or the decoder's: what is computed, and room for it.
 
-    first: Tape
-    second: Tape
+    Attributes:
+        of_encoder: whether encoder samples.
+        fixed: whether the first network's scale is fixed.
+        nets: the first network and the second.
+        tapes: theirs.
+        deltas: room for `backward`.
+        y: samples, with shape (·, n).
+        dy: their gradient, with shape (·, n).
+        terms: log-densities by the first network, the second, and the anchor, with shape (3, n).
+        slopes: the loss's gradient with respect to them, with shape (3, n).
+    """
+
+    of_encoder: bool
+    fixed: bool
+    nets: tuple[Net, Net]
+    tapes: tuple[Tape, Tape]
     deltas: Array
     y: Array
     dy: Array
@@ -89,135 +110,39 @@ class Scratch(NamedTuple):
 
 
 @inner
-def _sample(out: Array, noise: Array, fixed: bool, minimum: np.float32, y: Array, term: Array) -> None:
-    """Sets y = mean + σ·noise and its log-density; log-scales in `out` become their exp."""
-    features = y.shape[0]
-    term[:] = -F(features) * (HALF_LOG_2PI + (log(minimum) if fixed else ZERO))
-    for f in range(features):
-        if fixed:
-            for b in range(y.shape[1]):
-                y[f, b] = out[f, b] + minimum * noise[f, b]
-                term[b] -= HALF * noise[f, b] * noise[f, b]
-        else:
-            for b in range(y.shape[1]):
-                e = exp(out[features + f, b])
-                out[features + f, b] = e
-                y[f, b] = out[f, b] + (e + minimum) * noise[f, b]
-                term[b] -= HALF * noise[f, b] * noise[f, b] + log(e + minimum)
-
-
-@inner
-def _density(out: Array, x: Array, minimum: np.float32, term: Array) -> None:
-    """Sets the log-density of x; its gradient takes the place of `out`."""
-    features = x.shape[0]
-    term[:] = -F(features) * HALF_LOG_2PI
-    for f in range(features):
-        for b in range(x.shape[1]):
-            e = exp(out[features + f, b])
-            inverse = ONE / (e + minimum)
-            u = (x[f, b] - out[f, b]) * inverse
-            term[b] -= HALF * u * u + log(e + minimum)
-            out[f, b] = u * inverse
-            out[features + f, b] = (u * u - ONE) * inverse * e
-
-
-@inner
-def _anchor(z: Array, term: Array) -> None:
-    """Sets log N(z; 0, I)."""
-    term[:] = -F(z.shape[0]) * HALF_LOG_2PI
-    for f in range(z.shape[0]):
-        for b in range(z.shape[1]):
-            term[b] -= HALF * z[f, b] * z[f, b]
-
-
-@inner
-def _linear_loss(terms: Array, slopes: Array, c: Array, items: int) -> np.float32:
-    """Returns the mean of Σ c·term, and sets `slopes` to its gradient; terms without c are left."""
-    total = ZERO
-    for t in range(3):
-        slopes[t, :] = ZERO
-        if c[t] != ZERO:
-            for b in range(items):
-                total += c[t] * terms[t, b]
-            slopes[t, :items] = c[t] / F(items)
-    return total / F(items)
-
-
-@inner
-def _mixture_loss(
-    terms: Array, slopes: Array, c: np.float32, p: int, q: int, items: int
+def _loss(
+    problem: Problem, c: Array, way: Direction, w: Array, x: Array, noise: Array
 ) -> np.float32:
-    """Returns the mean of c·log ½(p(x, z) + q(x, z)), and adds its gradient to `slopes`.
-
-    Args:
-        terms: with shape (3, n).
-        slopes: with shape (3, n).
-        c: its factor.
-        p: row of log p(x|z).
-        q: row of log q(z|x).
-        items: B.
-    """
-    total, each = ZERO, c / F(items)
-    for b in range(items):
-        difference = terms[q, b] - terms[ANCHOR, b]
-        high = difference if difference > ZERO else ZERO
-        low = ZERO if difference > ZERO else difference
-        total += terms[p, b] + terms[ANCHOR, b] + high + log(HALF * (ONE + exp(low - high)))
-        share = ONE / (ONE + exp(difference))
-        slopes[p, b] += each
-        slopes[ANCHOR, b] += each * share
-        slopes[q, b] += each * (ONE - share)
-    return total * each
-
-
-@inner
-def _direction(
-    problem: Problem, c: Array, of_encoder: bool, w: Array, x: Array, noise: Array, room: Scratch
-) -> np.float32:
-    """Returns the mean loss on encoder samples, or on decoder samples; fills `room`."""
-    first, second = problem.encoder, problem.decoder
-    if not of_encoder:
-        first, second = second, first
-    fixed = problem.fixed_scale and of_encoder
-    forward(first, problem.act, w, x, room.first)
-    _sample(room.first.out, noise, fixed, problem.minimum, room.y, room.terms[FIRST])
-    forward(second, problem.act, w, room.y, room.second)
-    _density(room.second.out, x, problem.minimum, room.terms[SECOND])
-    _anchor(room.y if of_encoder else x, room.terms[ANCHOR])
-    loss = _linear_loss(room.terms, room.slopes, c, problem.items)
+    """Returns the mean loss of a direction on x, given the noise of its samples, both (·, n)."""
+    first, second = way.tapes
+    forward(way.nets[0], problem.act, w, x, first)
+    sample(first.out, noise, way.fixed, problem.minimum, way.y, way.terms[FIRST])
+    forward(way.nets[1], problem.act, w, way.y, second)
+    density(second.out, x, problem.minimum, way.terms[SECOND])
+    anchor(way.y if way.of_encoder else x, way.terms[ANCHOR])
+    loss = linear_loss(way.terms, way.slopes, c, problem.items)
     if c[MIXTURE] != ZERO:
-        p, q = (SECOND, FIRST) if of_encoder else (FIRST, SECOND)
-        loss += _mixture_loss(room.terms, room.slopes, c[MIXTURE], p, q, problem.items)
+        p, q = (SECOND, FIRST) if way.of_encoder else (FIRST, SECOND)
+        loss += mixture_loss(way.terms, way.slopes, c[MIXTURE], p, q, problem.items)
     return loss
 
 
 @inner
-def _gradient(
-    problem: Problem, of_encoder: bool, w: Array, x: Array, noise: Array, room: Scratch, g: Array
+def _add_gradient(
+    problem: Problem, way: Direction, w: Array, x: Array, noise: Array, g: Array
 ) -> None:
-    """Adds to g the gradient of what `_direction` returned; spoils `room`."""
-    first, second = problem.encoder, problem.decoder
-    if not of_encoder:
-        first, second = second, first
-    out = room.second.out
-    for f in range(out.shape[0]):
-        for b in range(out.shape[1]):
-            out[f, b] *= room.slopes[SECOND, b]
-    delta = backward(second, problem.act, w, g, room.y, room.second, room.deltas)
-    input_gradient(second, w, delta, room.dy)
-    y, dy, out = room.y, room.dy, room.first.out
-    features = y.shape[0]
-    for f in range(features):
-        for b in range(y.shape[1]):
-            if of_encoder:
-                dy[f, b] -= room.slopes[ANCHOR, b] * y[f, b]
-            out[f, b] = dy[f, b]
-        if not (problem.fixed_scale and of_encoder):
-            for b in range(y.shape[1]):
-                e = out[features + f, b]
-                d_scale = dy[f, b] * noise[f, b] - room.slopes[FIRST, b] / (e + problem.minimum)
-                out[features + f, b] = d_scale * e
-    backward(first, problem.act, w, g, x, room.first, room.deltas)
+    """Adds to g the gradient of what `_loss` has just returned."""
+    first, second = way.tapes
+    for f in range(second.out.shape[0]):
+        for b in range(second.out.shape[1]):
+            second.out[f, b] *= way.slopes[SECOND, b]
+    backward(way.nets[1], problem.act, w, g, way.y, second, way.deltas, way.dy, True)
+    if way.of_encoder:
+        for f in range(way.y.shape[0]):
+            for b in range(way.y.shape[1]):
+                way.dy[f, b] -= way.slopes[ANCHOR, b] * way.y[f, b]
+    gradient_of_sample(first.out, noise, way.fixed, problem.minimum, way.dy, way.slopes[FIRST])
+    backward(way.nets[0], problem.act, w, g, x, first, way.deltas, way.dy, False)
 
 
 @inner
@@ -230,3 +155,79 @@ def _adam(state: State, s: int, r: int, g: Array, constants: Array) -> None:
         first[p] += rate1 * (g[p] - first[p])
         second[p] = keep2 * second[p] + rate2 * g[p] * g[p]
         w[p] -= first[p] / (np.sqrt(second[p]) * factor + epsilon) * size
+
+
+@allocating
+def _zeros(shape: tuple[int, ...]) -> Array:
+    """Returns zeros that start at a cache line: a vector that lies across two costs twice."""
+    flat = np.zeros(np.prod(np.array(shape)) + LINE, F)
+    skipped = (-flat.ctypes.data // 4) % LINE
+    return flat[skipped : skipped + flat.size - LINE].reshape(shape)
+
+
+@allocating
+def _tape(net: Net, act: int, n: int) -> Tape:
+    last, width = net.shape[0] - 1, net[0, 2]
+    return Tape(
+        _zeros((last, width, n)),
+        _zeros((last, width if act == SWISH else 1, n)),
+        _zeros((net[last, 2], n)),
+    )
+
+
+@allocating
+def _direction(problem: Problem, of_encoder: bool, n: int) -> Direction:
+    nets = (problem.encoder, problem.decoder)
+    if not of_encoder:
+        nets = (problem.decoder, problem.encoder)
+    samples = nets[1][0, 1]
+    return Direction(
+        of_encoder,
+        problem.fixed_scale and of_encoder,
+        nets,
+        (_tape(nets[0], problem.act, n), _tape(nets[1], problem.act, n)),
+        _zeros((2, nets[0][0, 2], n)),
+        _zeros((samples, n)),
+        _zeros((samples, n)),
+        _zeros((3, n)),
+        _zeros((3, n)),
+    )
+
+
+def _of_sources(sources: int) -> Callable[..., Array]:
+    """Returns `run_part`. Kept compiled code is found by this file's time and by `sources`."""
+
+    @compiled
+    def run_part(
+        problem: Problem, batches: Batches, state: State, constants: Array, learn: bool
+    ) -> Array:
+        """Makes S steps, or tests on S minibatches; returns sums of losses with shape (R,)."""
+        _ = sources
+        steps, runs, _, n = batches.x.shape
+        totals, g = np.zeros(runs, F), np.zeros(state.weights.shape[1], F)
+        ways = (_direction(problem, True, n), _direction(problem, False, n))
+        count = 2 if problem.both else 1
+        for r in range(runs):
+            w = state.weights[r]
+            for s in range(steps):
+                g[:] = ZERO
+                for d in range(count):
+                    x, noise = batches.x[s, r], batches.z[s, r]
+                    if d == 1:
+                        x, noise = batches.anchor[s, r], batches.noise_x[s, r]
+                    loss = _loss(problem, problem.factors[r, d], ways[d], w, x, noise)
+                    totals[r] += loss / F(count)
+                    if learn:
+                        _add_gradient(problem, ways[d], w, x, noise, g)
+                if learn:
+                    _adam(state, s, r, g, constants)
+        return totals
+
+    return run_part
+
+
+def _checksum(*modules: ModuleType) -> int:
+    return zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
+
+
+run_part = _of_sources(_checksum(fused_layers, fused_math))

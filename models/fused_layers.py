@@ -1,33 +1,26 @@
-"""Layers of `models.fused`: products of weights and items, activations, a network and its gradient.
+"""A network of `models.fused`, forward and backward.
 
-Matrices are feature-major, (F, n), the n items of a minibatch contiguous: inner loops go over items,
-which LLVM makes vectors of. Weights are scalars of a run's flat row `w`. Rows of output are made
-in tiles that stay in the L1 cache from their first value to their last use.
+Matrices are feature-major, (F, n), the n items of a minibatch contiguous: inner loops go over
+items, which LLVM makes vectors of. Weights are scalars of a run's flat row `w`. Rows of output are
+made in tiles that stay in the L1 cache from their first value to their last use.
 
-For a layer a = W h + b, its activation f, and δ = ∂loss/∂a, backwards:
+For a layer a = W h + b, the activation f below it, and δ = ∂loss/∂a, backwards:
 
-    ∂loss/∂W = δ hᵀ,   ∂loss/∂b = Σ_items δ,   ∂loss/∂h = Wᵀ δ,   δ of the layer below = f′ · ∂loss/∂h
+    ∂loss/∂W = δ hᵀ,   ∂loss/∂b = Σ_items δ,   δ of the layer below = f′ · Wᵀ δ
 """
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fused_math import F, exp, tanh
+from models.fused_math import ZERO, Array, activate, inner, multiply_by_slope
 
-Array = NDArray[np.float32]
 Net = NDArray[np.int64]
 """A network's place in a row of weights: offset, inputs, outputs per layer, with shape (layers, 3).
 The weight (outputs, inputs) is at the offset, the bias behind it."""
 
-# None of the flags lets the compiler assume that there is no NaN or infinity.
-inner = numba.njit(fastmath={"contract", "nsz", "reassoc"}, error_model="numpy", nogil=True)
-
-TANH, RELU, SWISH = 0, 1, 2
 TILE = 32
-ZERO, ONE = F(0), F(1)
 
 
 class Tape(NamedTuple):
@@ -45,49 +38,77 @@ class Tape(NamedTuple):
 
 
 @inner
-def _add8(out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int) -> None:
-    """Adds to out[o] Σ_i w[at + i·step] x[k + i], i < 8."""
+def _add8(
+    out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int, base: np.float32
+) -> None:
+    """Adds Σ_i w[at + i·step] x[k + i], i < 8, to out[o]; to `base` if k is 0."""
     w0, w1, w2, w3 = w[at], w[at + step], w[at + 2 * step], w[at + 3 * step]
     at += 4 * step
     w4, w5, w6, w7 = w[at], w[at + step], w[at + 2 * step], w[at + 3 * step]
     for b in range(out.shape[1]):
-        low = w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
-        high = w4 * x[k + 4, b] + w5 * x[k + 5, b] + w6 * x[k + 6, b] + w7 * x[k + 7, b]
-        out[o, b] += low + high
+        total = base if k == 0 else out[o, b]
+        total += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
+        total += w4 * x[k + 4, b] + w5 * x[k + 5, b] + w6 * x[k + 6, b] + w7 * x[k + 7, b]
+        out[o, b] = total
 
 
 @inner
-def _add2(out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int) -> None:
+def _add4(
+    out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int, base: np.float32
+) -> None:
+    w0, w1, w2, w3 = w[at], w[at + step], w[at + 2 * step], w[at + 3 * step]
+    for b in range(out.shape[1]):
+        total = base if k == 0 else out[o, b]
+        total += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
+        out[o, b] = total
+
+
+@inner
+def _add2(
+    out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int, base: np.float32
+) -> None:
     w0, w1 = w[at], w[at + step]
     for b in range(out.shape[1]):
-        out[o, b] += w0 * x[k, b] + w1 * x[k + 1, b]
+        total = base if k == 0 else out[o, b]
+        out[o, b] = total + w0 * x[k, b] + w1 * x[k + 1, b]
 
 
 @inner
-def _add1(out: Array, o: int, x: Array, k: int, w: Array, at: int) -> None:
+def _add1(out: Array, o: int, x: Array, k: int, w: Array, at: int, base: np.float32) -> None:
     for b in range(out.shape[1]):
-        out[o, b] += w[at] * x[k, b]
+        total = base if k == 0 else out[o, b]
+        out[o, b] = total + w[at] * x[k, b]
 
 
 @inner
 def _product(
-    out: Array, start: int, stop: int, x: Array, cols: int, w: Array, at: int, down: int, step: int
+    out: Array,
+    start: int,
+    stop: int,
+    x: Array,
+    cols: int,
+    w: Array,
+    at: int,
+    down: int,
+    step: int,
+    bias: int,
 ) -> None:
-    """Adds to out[o] Σ_k w[at + o·down + k·step] x[k], start <= o < stop, k < cols."""
+    """Sets out[o] to its bias + Σ_k w[at + o·down + k·step] x[k], start <= o < stop, k < cols."""
     k = 0
     while k < cols:
-        if k + 8 <= cols:
-            for o in range(start, stop):
-                _add8(out, o, x, k, w, at + o * down + k * step, step)
-            k += 8
-        elif k + 2 <= cols:
-            for o in range(start, stop):
-                _add2(out, o, x, k, w, at + o * down + k * step, step)
-            k += 2
-        else:
-            for o in range(start, stop):
-                _add1(out, o, x, k, w, at + o * down + k * step)
-            k += 1
+        left = cols - k
+        for o in range(start, stop):
+            base = ZERO if bias < 0 else w[bias + o]
+            first = at + o * down + k * step
+            if left >= 8:
+                _add8(out, o, x, k, w, first, step, base)
+            elif left >= 4:
+                _add4(out, o, x, k, w, first, step, base)
+            elif left >= 2:
+                _add2(out, o, x, k, w, first, step, base)
+            else:
+                _add1(out, o, x, k, w, first, base)
+        k += 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
 
 
 @inner
@@ -152,38 +173,6 @@ def _add_gradient(
 
 
 @inner
-def _activate(h: Array, start: int, stop: int, slopes: Array, act: int) -> None:
-    for o in range(start, stop):
-        if act == TANH:
-            for b in range(h.shape[1]):
-                h[o, b] = tanh(h[o, b])
-        elif act == RELU:
-            for b in range(h.shape[1]):
-                h[o, b] = ZERO if h[o, b] < ZERO else h[o, b]
-        else:
-            for b in range(h.shape[1]):
-                sigmoid = ONE / (ONE + exp(-h[o, b]))
-                slopes[o, b] = sigmoid * (ONE + h[o, b] * (ONE - sigmoid))
-                h[o, b] *= sigmoid
-
-
-@inner
-def _multiply_by_slope(
-    delta: Array, start: int, stop: int, h: Array, slopes: Array, act: int
-) -> None:
-    for o in range(start, stop):
-        if act == TANH:
-            for b in range(h.shape[1]):
-                delta[o, b] *= ONE - h[o, b] * h[o, b]
-        elif act == RELU:
-            for b in range(h.shape[1]):
-                delta[o, b] = ZERO if h[o, b] <= ZERO else delta[o, b]
-        else:
-            for b in range(h.shape[1]):
-                delta[o, b] *= slopes[o, b]
-
-
-@inner
 def forward(net: Net, act: int, w: Array, x: Array, tape: Tape) -> None:
     """Runs a network on x with shape (inputs, n); the tape gets all results."""
     last = net.shape[0] - 1
@@ -193,18 +182,24 @@ def forward(net: Net, act: int, w: Array, x: Array, tape: Tape) -> None:
         target = tape.out if layer == last else tape.hidden[layer]
         for start in range(0, rows, TILE):
             stop = min(start + TILE, rows)
-            for o in range(start, stop):
-                target[o, :] = w[at + rows * cols + o]
-            _product(target, start, stop, source, cols, w, at, cols, 1)
+            _product(target, start, stop, source, cols, w, at, cols, 1, at + rows * cols)
             if layer < last:
-                _activate(target, start, stop, tape.slopes[layer], act)
+                activate(target, start, stop, tape.slopes[layer], act)
 
 
 @inner
 def backward(
-    net: Net, act: int, w: Array, g: Array, x: Array, tape: Tape, deltas: Array
-) -> Array:
-    """Adds to g the gradient of the weights; returns δ of the first layer, with shape (rows, n).
+    net: Net,
+    act: int,
+    w: Array,
+    g: Array,
+    x: Array,
+    tape: Tape,
+    deltas: Array,
+    dx: Array,
+    wanted: bool,
+) -> None:
+    """Adds to g the gradient of the weights, and sets dx with shape (inputs, n) if it is wanted.
 
     Args:
         net: the network.
@@ -214,6 +209,8 @@ def backward(
         x: what `forward` had, with shape (inputs, n).
         tape: what `forward` left, the gradient of `out` in its place.
         deltas: room for two layers' δ, with shape (2, H, n).
+        dx: gets the gradient of x.
+        wanted: whether it does.
     """
     last = net.shape[0] - 1
     at, cols, rows = net[last]
@@ -228,19 +225,11 @@ def backward(
         target = deltas[layer % 2]
         for start in range(0, rows, TILE):
             stop = min(start + TILE, rows)
-            target[start:stop] = ZERO
-            _product(target, start, stop, delta, rows_above, w, above, 1, rows)
-            _multiply_by_slope(target, start, stop, tape.hidden[layer], tape.slopes[layer], act)
+            _product(target, start, stop, delta, rows_above, w, above, 1, rows, -1)
+            multiply_by_slope(target, start, stop, tape.hidden[layer], tape.slopes[layer], act)
             _add_gradient(g, at, rows, cols, target, start, stop, source)
         delta = target
-    return delta
-
-
-@inner
-def input_gradient(net: Net, w: Array, delta: Array, dx: Array) -> None:
-    """Sets dx with shape (inputs, n) to Wᵀ δ of the first layer."""
-    at, cols, rows = net[0]
-    for start in range(0, cols, TILE):
-        stop = min(start + TILE, cols)
-        dx[start:stop] = ZERO
-        _product(dx, start, stop, delta, rows, w, at, 1, cols)
+    if wanted:
+        at, cols, rows = net[0]
+        for start in range(0, cols, TILE):
+            _product(dx, start, min(start + TILE, cols), delta, rows, w, at, 1, cols, -1)

@@ -16,5 +16,5 @@ def generator(*name: str | int) -> torch.Generator:
         name: what the stream is for, for example `("noise", seed, epoch)`. Streams of different
             names are independent; equal names give equal streams.
     """
-    digest = hashlib.sha256("/".join(map(str, name)).encode()).digest()
+    digest = hashlib.sha256(repr(name).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))

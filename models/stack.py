@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from models import eager
+from models import eager, fused
 from models.losses import Objective
 from models.nn import initial_weights, named_views
 from models.optim import Adam
@@ -21,6 +21,7 @@ class Stack:
         weights: with shape (R, P), rows as in `models.nn`.
         best: the weights that each run keeps, with shape (R, P).
         adam: the optimiser's state.
+        steps: the module that makes steps, `models.fused` where it can.
     """
 
     def __init__(self, objective: Objective, sampler: Sampler, seeds: Sequence[int]) -> None:
@@ -30,6 +31,7 @@ class Stack:
         self.weights = self._initial(seeds)
         self.best = self.weights.clone()
         self.adam = Adam.zeros(self.weights)
+        self.steps = fused if fused.supports(objective, sampler.device) else eager
 
     def train_epoch(
         self, moments: Sequence[Moment], lr: Sequence[float], beta: Sequence[float]
@@ -72,7 +74,7 @@ class Stack:
         noise_names = self.objective.noise_names(decoder_samples)
         for x, noise in self.sampler.parts("train", moments, noise_names):
             steps = slice(done, done + len(x))
-            total += eager.train_part(
+            total += self.steps.train_part(
                 self.objective,
                 weights,
                 adam,
@@ -93,7 +95,7 @@ class Stack:
         total = torch.zeros(len(moments), device=self.sampler.device)
         noise_names = self.objective.noise_names(decoder_samples=True)
         for x, noise in self.sampler.parts("test", moments, noise_names):
-            total += eager.test_part(
+            total += self.steps.test_part(
                 self.objective, self.weights, x, noise, self.sampler.batch_size
             )
         return (total / self.sampler.count("test")).tolist()

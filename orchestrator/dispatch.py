@@ -153,7 +153,12 @@ class Dispatcher:
                 self.state.active[number].ended += 1
                 self.state.running -= 1
                 self._engine.command(number, Drop(frozenset([run.run_key])))
-                self._recorder.drop(run, reason)
+            self._recorder.drop(run, reason)
+        created = (attempt for attempt, _ in self._created)
+        for attempt in (*self._waiting, *created):
+            attempt.cohort = PlannedCohort(tuple(r for r in attempt.cohort.runs if r not in runs))
+        self._waiting = deque(attempt for attempt in self._waiting if attempt.cohort.runs)
+        self._created = deque(pair for pair in self._created if pair[0].cohort.runs)
 
     def run(self, interrupted: Callable[[], bool]) -> Outcome:
         """Trains until nothing is left, or there is a reason to stop.

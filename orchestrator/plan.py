@@ -10,7 +10,8 @@ from typing import Any
 from orchestrator.errors import SpecError
 from orchestrator.spec import VARIES_IN_COHORT, RunSpec, data_dim
 
-_AGREE = [field for field in RunSpec.model_fields if field not in VARIES_IN_COHORT]
+agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
+"""Returns what the runs of a cohort agree on, of a run."""
 
 # What one optimiser step costs whatever the size of the stack, in multiplications of a network:
 # a millisecond of dispatch at a few 10^9 multiplications a second.
@@ -125,7 +126,6 @@ def plan(
     done_keys = frozenset(complete)
     done: list[RunSpec] = []
     groups: dict[tuple[object, ...], list[RunSpec]] = {}
-    agreement = attrgetter(*_AGREE)
     for run in runs:
         if run.run_key in done_keys:
             done.append(run)

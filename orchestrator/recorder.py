@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from typing import Any, TypeVar
 
 import yaml
 
@@ -21,6 +22,8 @@ from orchestrator.spool import Result, Row, Spool
 from orchestrator.tracking import Tracking
 from orchestrator.tracking_owner import HEARTBEAT_SECONDS
 from orchestrator.tracking_runs import Status
+
+T = TypeVar("T")
 
 FLUSH_SECONDS = 10.0
 """How long epochs are gathered before they are stored; a call to MLflow has its price."""
@@ -37,6 +40,8 @@ class Recorder:
     Attributes:
         open: run_id of each run that was created here and has not ended, by run_key.
         outage: what the store said when it failed last; None while it works.
+        labels: tags of runs to be created, by run_key, beside those that all have.
+        cancelled: whether `mimsweep cancel` has asked, through the store, for everything to stop.
     """
 
     def __init__(
@@ -49,13 +54,15 @@ class Recorder:
     ) -> None:
         self.open: dict[str, str] = {}
         self.outage: TrackingError | None = None
+        self.labels: dict[str, dict[str, str]] = {}
+        self.cancelled = False
         self._tracking = tracking
         self._sweep = sweep
         self._parent_id = parent_id
         self._tags = tags
         self._spool = spool
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._calls: list[Future[None]] = []
+        self._calls: list[Future[Any]] = []
         self._give_up = threading.Event()
         self._epochs: dict[str, list[Row]] = {}
         self._stored: dict[str, int] = {}
@@ -91,10 +98,18 @@ class Recorder:
                     if key in {run.run_key for run in runs}
                 }
             new = [run for run in runs if run.run_key not in self.open]
-            run_ids = self._tracking.create_runs(self._parent_id, new, self._tags)
+            run_ids = self._tracking.create_runs(self._parent_id, new, self._tags, self.labels)
             self.open.update(zip((run.run_key for run in new), run_ids, strict=True))
 
         return self._call(create)
+
+    def find(self, run_keys: Sequence[str]) -> Future[dict[str, tuple[str, dict[str, float]]]]:
+        """Looks for complete runs of any sweep; see `Tracking.find_complete`."""
+        return self._call(lambda: self._tracking.find_complete(run_keys))
+
+    def note(self, tags: Mapping[str, str]) -> None:
+        """Stores tags on the parent run."""
+        self._call(lambda: self._tracking.log_summary(self._parent_id, tags, {}))
 
     def epoch(self, event: EpochEnded) -> None:
         """Stores an epoch's metrics, soon. One that was told before (by a lost worker) is not."""
@@ -135,7 +150,7 @@ class Recorder:
                 self._flush(run_key)
         if now - self._beaten >= HEARTBEAT_SECONDS and not self.outage:
             self._beaten = now
-            self._call(lambda: self._tracking.heartbeat(self._parent_id))
+            self._call(self._beat)
 
     def close(self, status: Status, counts: Mapping[str, float], patience: float) -> None:
         """Stores what is left, ends open runs as KILLED, then the parent run.
@@ -185,10 +200,14 @@ class Recorder:
         self._stored.pop(run.run_key, None)
 
         def end() -> None:
-            store(self.open[run.run_key])
-            del self.open[run.run_key]
+            if run_id := self.open.get(run.run_key):  # a run may be dropped before it is created
+                store(run_id)
+                del self.open[run.run_key]
 
         self._call(end)
+
+    def _beat(self) -> None:
+        self.cancelled = self._tracking.heartbeat(self._parent_id)
 
     def _flush(self, run_key: str) -> None:
         epochs, first, at = self._epochs.get(run_key, []), self._stored.get(run_key, 0), _now()
@@ -197,17 +216,17 @@ class Recorder:
             self._stored[run_key] = len(epochs)
             self._call(lambda: self._tracking.log_epochs(self.open[run_key], rows, at))
 
-    def _call(self, function: Callable[[], None]) -> Future[None]:
+    def _call(self, function: Callable[[], T]) -> Future[T]:
         call = self._thread.submit(self._persist, function)
         self._calls.append(call)
         return call
 
-    def _persist(self, function: Callable[[], None]) -> None:
+    def _persist(self, function: Callable[[], T]) -> T:
         """Makes a call until it succeeds, or it is time to give up."""
         pause = 0.5
         while True:
             try:
-                function()
+                result = function()
             except TrackingError as error:
                 self.outage = error
                 if self._give_up.wait(pause):
@@ -216,7 +235,7 @@ class Recorder:
             else:
                 self.outage = None
                 self._progress = time.monotonic()
-                return
+                return result
 
 
 def _now() -> int:

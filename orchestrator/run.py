@@ -15,7 +15,7 @@ from types import FrameType
 
 from orchestrator.dispatch import Dispatcher, Outcome, Policy
 from orchestrator.engines.base import Engine, Place
-from orchestrator.engines.local import LocalEngine, local_slots
+from orchestrator.engines.choice import Choice, choose
 from orchestrator.errors import SpecError
 from orchestrator.plan import plan
 from orchestrator.progress import State, View
@@ -40,8 +40,10 @@ class Options:
     """How to run a sweep.
 
     Attributes:
+        engine: one of `engines.choice.ENGINES`.
         device: "auto", "cpu" or "cuda".
-        workers: number of worker processes; None: one per GPU, else one per core.
+        workers: number of workers; None: one per GPU, else one per core.
+        gpus_per_worker: of the Ray engine.
         cohort_size: most runs in a cohort; None: chosen from the device.
         tracking_uri: of the store, from `tracking_store.resolve_uri`.
         data_dir: where data sets are.
@@ -49,8 +51,10 @@ class Options:
         fresh: whether to train complete runs anew too.
     """
 
+    engine: str
     device: str
     workers: int | None
+    gpus_per_worker: float
     cohort_size: int | None
     tracking_uri: str
     data_dir: Path
@@ -65,7 +69,8 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         SpecError: a device or data set is missing; nothing was written.
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
-    kind, gpus = local_slots(options.device, options.workers)
+    # A Ray takes seconds to start: not before there is something to do.
+    choice = None if options.engine == "ray" else _choose(options)
     _check_data(sweep, options.data_dir)
     tracking = Tracking(options.tracking_uri)
     if closed := tracking.close_dead(sweep.name):
@@ -77,14 +82,15 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     if all(run.run_key in complete for run in sweep.runs):
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
-    tags = {**environment_tags(), "mimsweep.device": kind}
+    choice = choice or _choose(options)
+    tags = {**environment_tags(), "mimsweep.device": choice.kind}
     parent_id = tracking.start_sweep(sweep.name, sweep.description, tags, {"sweep": sweep.name})
     spool = Spool(STATE_DIR / "spool" / _digest(tracking.uri) / sweep.name)
     recorder = Recorder(tracking, sweep.name, parent_id, tags, spool)
     complete.update(recorder.deliver(complete))
-    todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind)
-    place = Place(kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)
-    engine = LocalEngine(gpus, place, STATE_DIR / "logs" / parent_id)
+    todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, choice.kind)
+    place = Place(choice.kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)
+    engine = choice.make(place, STATE_DIR / "logs" / parent_id)
     state = State(sweep.name, len(todo.runs), len(todo.complete))
     dispatcher = Dispatcher(engine, recorder, view, options.policy, state)
     for cohort in todo.cohorts:
@@ -101,7 +107,7 @@ def _dispatch(dispatcher: Dispatcher, engine: Engine, recorder: Recorder) -> Out
     patience = STOP_SECONDS
     with _stop_signals() as interrupted:
         try:
-            outcome = dispatcher.run(interrupted)
+            outcome = dispatcher.run(lambda: interrupted() or recorder.cancelled)
             if outcome.interrupted:
                 status = "KILLED"
             elif not outcome.gave_up:
@@ -112,6 +118,10 @@ def _dispatch(dispatcher: Dispatcher, engine: Engine, recorder: Recorder) -> Out
             counts = {"runs_complete": state.complete, "runs_failed": state.failed}
             recorder.close(status, counts, patience)
     return outcome
+
+
+def _choose(options: Options) -> Choice:
+    return choose(options.engine, options.device, options.workers, options.gpus_per_worker)
 
 
 def _digest(text: str) -> str:

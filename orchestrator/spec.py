@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -216,3 +216,19 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Returns `; did you mean …?` with the nearest of `names`, or nothing if none is near."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def unknown(problem: str, name: str, names: Collection[str]) -> str:
+    """Returns `problem` and the nearest of `names` or, if none is near, all of them."""
+    return problem + (did_you_mean(name, names) or f"; allowed: {', '.join(names)}")
+
+
+def one_of(names: Collection[str], kind: str) -> Callable[[str], str]:
+    """Returns a validator that lets only `names` pass; `kind` says what they are."""
+
+    def check(value: str) -> str:
+        if value in names:
+            return value
+        raise ValueError(unknown(f"{shown(value)} is not a {kind}", value, names))
+
+    return check

@@ -3,26 +3,28 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator.claims import Claim, MetricName, SpecField
 from orchestrator.errors import SpecError
-from orchestrator.metrics import TABLE_METRICS
-from orchestrator.spec import RunSpec, did_you_mean, explain, shown
+from orchestrator.spec import RunSpec, explain, shown, unknown
 from orchestrator.yamlfile import YamlFile, YamlPath, load_yaml, scalar
 
 MAX_RUNS = 1_000_000
 """More runs than this are a slip of the pen: a day of planning, years of training."""
 
+M = TypeVar("M", bound=BaseModel)
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RANGE = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})")
 
 
-def _sweep_name(value: str) -> str:
+def _name(value: str) -> str:
     if _NAME.fullmatch(value):
         return value
     raise ValueError(
@@ -31,17 +33,8 @@ def _sweep_name(value: str) -> str:
     )
 
 
-def _one_of(names: Collection[str], kind: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if value in names:
-            return value
-        raise ValueError(_unknown(f"{shown(value)} is not a {kind}", value, names))
-
-    return AfterValidator(check)
-
-
-def _unknown(problem: str, name: str, names: Collection[str]) -> str:
-    return problem + (did_you_mean(name, names) or f"; allowed: {', '.join(names)}")
+Name = Annotated[str, AfterValidator(_name)]
+"""Of a sweep or search, which is that of its experiment in MLflow too."""
 
 
 class Figures(BaseModel):
@@ -49,9 +42,9 @@ class Figures(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    x: Annotated[str, _one_of(RunSpec.model_fields, "field")]
-    hue: Annotated[str, _one_of(RunSpec.model_fields, "field")]
-    metrics: Annotated[list[Annotated[str, _one_of(TABLE_METRICS, "metric")]], Field(min_length=1)]
+    x: SpecField
+    hue: SpecField
+    metrics: Annotated[list[MetricName], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -63,12 +56,16 @@ class Sweep:
         description: what it is about, for people.
         figures: the curves it is drawn as, if the file says.
         runs: all different, in the order of the file; the last field of the grid varies fastest.
+        published: the table of published points that are drawn behind ours, if the file names one.
+        claims: what the runs are to show.
     """
 
     name: str
     description: str
     figures: Figures | None
     runs: list[RunSpec]
+    published: Path | None = None
+    claims: tuple[Claim, ...] = ()
 
 
 class _Document(BaseModel):
@@ -76,15 +73,17 @@ class _Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: Annotated[str, AfterValidator(_sweep_name)]
+    name: Name
     description: str = ""
     fixed: dict[str, Any] = {}
     grid: Any = None
     figures: Figures | None = None
+    published: Annotated[str, Field(min_length=1)] | None = None
+    claims: Annotated[list[Claim], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True)
-class _Setting:
+class Setting:
     """The values of one field, and how to make the error that blames the one at an index."""
 
     values: Sequence[Any]
@@ -96,7 +95,7 @@ class _Block:
     """One mapping of the grid, joined with `fixed`: its runs are all combinations."""
 
     path: YamlPath
-    settings: dict[str, _Setting]
+    settings: dict[str, Setting]
 
     @property
     def size(self) -> int:
@@ -115,7 +114,8 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
     file = load_yaml(path)
-    document = _document(file)
+    inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
+    document = read_model(file, _Document, file.data, inner=inner)
     blocks = list(_blocks(file, document))
     for field, setting in _overrides(overrides).items():
         for block in blocks:
@@ -134,30 +134,59 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
                 raise file.error(
                     block.path, f"the run {run.run_name} is in the block of line {line} already"
                 )
-    return Sweep(document.name, document.description, document.figures, list(runs))
+    return Sweep(
+        document.name,
+        document.description,
+        document.figures,
+        list(runs),
+        _published(file, document, path),
+        tuple(document.claims or ()),
+    )
 
 
-def _document(file: YamlFile) -> _Document:
+def read_model(
+    file: YamlFile,
+    model: type[M],
+    value: Any,  # noqa: ANN401
+    where: YamlPath = (),
+    inner: Mapping[str, type[BaseModel]] | None = None,
+) -> M:
+    """Returns a part of a file, checked.
+
+    Args:
+        file: the file.
+        model: what the part is to be.
+        value: the part.
+        where: its path; by default it is the whole.
+        inner: what stands under some of its keys, for errors that name what is allowed there.
+
+    Raises:
+        SpecError: the first thing that is wrong.
+    """
     try:
-        return _Document.model_validate(file.data)
+        return model.model_validate(value)
     except ValidationError as invalid:
         # A misspelt field is also a missing one: tell the misspelling.
         error = min(invalid.errors(), key=lambda error: error["type"] != "extra_forbidden")
     path = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
-        allowed = Figures.model_fields if len(path) > 1 else _Document.model_fields
-        raise file.error(path, _unknown("no such field", str(path[-1]), allowed), key=True)
-    raise file.error(path, explain(error))
+        parent = (inner or {})[str(path[0])] if len(path) > 1 else model
+        text = unknown("no such field", str(path[-1]), parent.model_fields)
+        raise file.error((*where, *path), text, key=True)
+    raise file.error((*where, *path), explain(error))
+
+
+def _published(file: YamlFile, document: _Document, path: Path) -> Path | None:
+    if document.published is None:
+        return None
+    table = path.parent / document.published
+    if not table.is_file():
+        raise file.error(("published",), f"no such file: {table}")
+    return table
 
 
 def _blocks(file: YamlFile, document: _Document) -> Iterator[_Block]:
-    fixed: dict[str, _Setting] = {}
-    for field, value in document.fixed.items():
-        path: YamlPath = ("fixed", field)
-        _check_field(file, path)
-        if isinstance(value, list) or (isinstance(value, str) and _RANGE.fullmatch(value)):
-            raise file.error(path, f"{shown(value)} is not one value; several belong under grid")
-        fixed[field] = _setting(file, path, value)
+    fixed = fixed_settings(file, document.fixed, "grid")
     if "grid" not in document.model_fields_set:
         yield _Block((), fixed)
         return
@@ -175,28 +204,49 @@ def _blocks(file: YamlFile, document: _Document) -> Iterator[_Block]:
             raise file.error(where, "is empty; give at least one field, or leave grid out")
         settings = dict(fixed)
         for field, value in part.items():
-            path = (*where, field)
-            _check_field(file, path)
-            if field in fixed:
-                line, _ = file.position(("fixed", field), key=True)
-                raise file.error(path, f"is under fixed too, in line {line}", key=True)
-            settings[field] = _setting(file, path, value)
+            path: YamlPath = (*where, field)
+            check_varied(file, path, fixed)
+            settings[field] = read_setting(file, path, value)
         yield _Block(where, settings)
 
 
-def _check_field(file: YamlFile, path: YamlPath) -> None:
+def fixed_settings(file: YamlFile, fixed: dict[str, Any], varied: str) -> dict[str, Setting]:
+    """Returns what stands under `fixed`: one value each; several belong under `varied`."""
+    settings: dict[str, Setting] = {}
+    for field, value in fixed.items():
+        path: YamlPath = ("fixed", field)
+        check_field(file, path)
+        if isinstance(value, list) or (isinstance(value, str) and _RANGE.fullmatch(value)):
+            text = f"{shown(value)} is not one value; several belong under {varied}"
+            raise file.error(path, text)
+        settings[field] = read_setting(file, path, value)
+    return settings
+
+
+def check_varied(file: YamlFile, path: YamlPath, fixed: Collection[str]) -> None:
+    """Refuses a key that is no field of a run, or is under `fixed` too."""
+    check_field(file, path)
+    field = str(path[-1])
+    if field in fixed:
+        line, _ = file.position(("fixed", field), key=True)
+        raise file.error(path, f"is under fixed too, in line {line}", key=True)
+
+
+def check_field(file: YamlFile, path: YamlPath) -> None:
+    """Refuses a key that is no field of a run."""
     field = str(path[-1])
     if field not in RunSpec.model_fields:
-        raise file.error(path, _unknown("no such field", field, RunSpec.model_fields), key=True)
+        raise file.error(path, unknown("no such field", field, RunSpec.model_fields), key=True)
 
 
-def _setting(file: YamlFile, path: YamlPath, value: Any) -> _Setting:  # noqa: ANN401
+def read_setting(file: YamlFile, path: YamlPath, value: Any) -> Setting:  # noqa: ANN401
+    """Returns the values of a field, of a list, a range such as `1..10`, or one value."""
     if isinstance(value, list):
         return _checked(value, lambda index, text: file.error((*path, index), text))
     return _checked(value, lambda index, text: file.error(path, text))
 
 
-def _checked(value: Any, error: Callable[[int, str], SpecError]) -> _Setting:  # noqa: ANN401
+def _checked(value: Any, error: Callable[[int, str], SpecError]) -> Setting:  # noqa: ANN401
     """Makes a list, a range such as `1..10`, or one value to the values of a field."""
     values: Sequence[Any] = value if isinstance(value, list) else [value]
     if not values:
@@ -205,7 +255,7 @@ def _checked(value: Any, error: Callable[[int, str], SpecError]) -> _Setting:  #
         first, last = int(ends[1]), int(ends[2])
         if first > last:
             raise error(0, f"{value} runs backwards; write {last}..{first}")
-        return _Setting(range(first, last + 1), error)
+        return Setting(range(first, last + 1), error)
     seen: set[object] = set()
     for index, item in enumerate(values):
         # 1 and 1.0 are one value, true and 1 are two.
@@ -213,11 +263,11 @@ def _checked(value: Any, error: Callable[[int, str], SpecError]) -> _Setting:  #
         if same in seen:
             raise error(index, f"{shown(item)} is in the list twice")
         seen.add(same)
-    return _Setting(values, error)
+    return Setting(values, error)
 
 
-def _overrides(texts: Sequence[str]) -> dict[str, _Setting]:
-    settings: dict[str, _Setting] = {}
+def _overrides(texts: Sequence[str]) -> dict[str, Setting]:
+    settings: dict[str, Setting] = {}
     for text in texts:
         field, equals, value = (part.strip() for part in text.partition("="))
 
@@ -227,7 +277,7 @@ def _overrides(texts: Sequence[str]) -> dict[str, _Setting]:
         if not equals or not value:
             raise error(0, "write field=value, for example seed=1..3")
         if field not in RunSpec.model_fields:
-            raise error(0, _unknown("no such field", field, RunSpec.model_fields))
+            raise error(0, unknown("no such field", field, RunSpec.model_fields))
         if field in settings:
             raise error(0, f"{field} is set twice")
         items = [scalar(item.strip()) for item in value.split(",")]

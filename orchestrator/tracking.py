@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from orchestrator import tracking_runs
 from orchestrator.errors import TrackingError
 from orchestrator.tracking_owner import HEARTBEAT, Owner
 from orchestrator.tracking_reader import RUNNING, SCHEDULED, Reader, told
 from orchestrator.tracking_runs import (
+    CANCEL,
     COMPLETE,
     PARENT,
     REASON,
@@ -115,9 +117,25 @@ class Tracking(Reader):
         return parent_id
 
     @told
-    def heartbeat(self, parent_id: str) -> None:
-        """Says that the orchestrator lives."""
+    def heartbeat(self, parent_id: str) -> bool:
+        """Says that the orchestrator lives; returns whether `cancel` has asked it to stop."""
         self._client.set_tag(parent_id, HEARTBEAT, f"{time.time():.3f}")
+        return CANCEL in self._client.get_run(parent_id).data.tags
+
+    @told
+    def cancel(self, sweep: str) -> None:
+        """Asks the living orchestrator of a sweep to stop at its next heartbeat."""
+        for parent, _ in self._owners(sweep):
+            self._client.set_tag(parent.info.run_id, CANCEL, f"{time.time():.3f}")
+
+    @told
+    def log_summary(
+        self, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> None:
+        """Stores what an invocation came to, on its parent run."""
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+        self._log(run_id, [(0, metrics)])
 
     @told
     def log_folder(self, run_id: str, folder: Path) -> None:
@@ -145,9 +163,16 @@ class Tracking(Reader):
 
     @told
     def create_runs(
-        self, parent_id: str, specs: Sequence[Spec], tags: Mapping[str, str]
+        self,
+        parent_id: str,
+        specs: Sequence[Spec],
+        tags: Mapping[str, str],
+        own: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ) -> list[str]:
-        """Creates a RUNNING child for each spec, in order, each with `tags`; returns run_ids."""
+        """Creates a RUNNING child for each spec, in order; returns run_ids.
+
+        Each has `tags`, and of `own` the tags under its run_key.
+        """
         parent = self._client.get_run(parent_id)
         common = {**tags, PARENT: parent_id, SWEEP: parent.data.tags[SWEEP]}
         run_ids = []
@@ -155,7 +180,7 @@ class Tracking(Reader):
             run = self._client.create_run(
                 parent.info.experiment_id,
                 run_name=spec.run_name,
-                tags={**common, RUN_KEY: spec.run_key},
+                tags={**common, **own.get(spec.run_key, {}), RUN_KEY: spec.run_key},
             )
             self._client.log_batch(run.info.run_id, params=_params(spec.model_dump()))
             run_ids.append(run.info.run_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
@@ -63,6 +63,18 @@ class Reader:
         return {run.data.tags[RUN_KEY]: run.info.run_id for run in self._search_complete(sweep)}
 
     @told
+    def find_complete(self, run_keys: Iterable[str]) -> dict[str, tuple[str, dict[str, float]]]:
+        """The newest complete run of each run_key, in whatever sweep: its run_id and metrics."""
+        experiments = [each.experiment_id for each in self._experiments()]
+        found = {}
+        for run_key in run_keys if experiments else ():
+            same = f"tags.`{RUN_KEY}` = '{run_key}'"
+            query = " and ".join((_FINISHED, _TAGGED, same))
+            for run in self._client.search_runs(experiments, query, max_results=1):
+                found[run_key] = (run.info.run_id, tracking_runs.metrics(run))
+        return found
+
+    @told
     def statuses(self, sweep: str) -> dict[str, tracking_runs.RunState]:
         """The state of each run_key: a complete run decides, else the newest."""
         return tracking_runs.states(self._search(sweep))
@@ -92,11 +104,15 @@ class Reader:
     @told
     def sweeps(self) -> list[str]:
         """The sweeps in the store, by name."""
+        return sorted(each.name for each in self._experiments())
+
+    def _experiments(self) -> list[Any]:
+        """Those of sweeps."""
         if self._opened is None:
             return []
         search = self._opened.search_experiments
         experiments = all_pages(lambda token: search(page_token=token))
-        return sorted(each.name for each in experiments if SWEEP in each.tags)
+        return [each for each in experiments if SWEEP in each.tags]
 
     @property
     def _client(self) -> Any:  # noqa: ANN401

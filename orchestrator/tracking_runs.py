@@ -15,7 +15,8 @@ from orchestrator.tracking_owner import Owner
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
-COMPLETE, REASON, ROLE = "mimsweep.complete", "mimsweep.reason", "mimsweep.role"
+CANCEL, COMPLETE = "mimsweep.cancel", "mimsweep.complete"
+REASON, ROLE = "mimsweep.reason", "mimsweep.role"
 RUN_KEY, SWEEP, PARENT = "mimsweep.run_key", "mimsweep.sweep", "mlflow.parentRunId"
 
 
@@ -58,11 +59,13 @@ class RunState:
             lives.
         run_id: The MLflow run that says so.
         reason: Why it failed.
+        parent_id: The parent run, of the invocation that trained it.
     """
 
     status: Status
     run_id: str
     reason: str | None
+    parent_id: str | None
 
 
 def is_complete(run: Run) -> bool:
@@ -103,7 +106,9 @@ def states(runs: Sequence[Run]) -> dict[str, RunState]:
             continue
         if key not in found or (is_complete(run) and found[key].status != "FINISHED"):
             reason = run.data.tags.get(REASON)
-            found[key] = RunState(_true_status(run, living), run.info.run_id, reason)
+            found[key] = RunState(
+                _true_status(run, living), run.info.run_id, reason, run.data.tags.get(PARENT)
+            )
     return found
 
 
@@ -128,13 +133,12 @@ def table(runs: Iterable[Run]) -> pd.DataFrame:
             "run_name": run.info.run_name,
             "status": run.info.status,
         }
-        metrics = {name: _unclamped(value) for name, value in run.data.metrics.items()}
-        rows.append((head, params, metrics))
+        rows.append((head, params, metrics(run)))
     rows.sort(key=lambda row: ([_order(value) for value in row[1].values()], row[0]["run_key"]))
     param_names = sorted({name for _, params, _ in rows for name in params})
-    metric_names = sorted({name for _, _, metrics in rows for name in metrics} - {*param_names})
+    metric_names = sorted({name for _, _, last in rows for name in last} - {*param_names})
     return pd.DataFrame(
-        [{**metrics, **params, **head} for head, params, metrics in rows],
+        [{**last, **params, **head} for head, params, last in rows],
         columns=["run_key", "run_id", "run_name", "status", *param_names, *metric_names],
     )
 
@@ -158,6 +162,11 @@ def _order(value: object) -> tuple[int, float, str]:
     if isinstance(value, (int, float)):
         return (0, value, "")
     return (1, 0.0, str(value))
+
+
+def metrics(run: Run) -> dict[str, float]:
+    """A run's last value of each metric."""
+    return {name: _unclamped(value) for name, value in run.data.metrics.items()}
 
 
 def _unclamped(value: float) -> float:

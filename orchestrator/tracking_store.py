@@ -130,15 +130,19 @@ def all_pages(fetch: Callable[[str | None], Page[T]]) -> list[T]:
             gc.enable()
 
 
-def refusal(uri: str, error: Exception) -> TrackingError:
+def refusal(uri: str, error: Exception, what: str = "tracking store") -> TrackingError:
     """The error that tells, in a sentence and without a password, why the store failed."""
     text = str(error) or type(error).__name__
     system = re.search(r"\[Errno -?\d+\] ([^:'\")]+)", text)
     text = system[1] if system else text.strip().splitlines()[0].split(". ")[0]
-    message = f"the tracking store {uri} failed: {text}"
+    return TrackingError(without_secrets(uri, f"the {what} {uri} failed: {text}"))
+
+
+def without_secrets(uri: str, text: str) -> str:
+    """The text, with stars for the passwords that `uri` holds."""
     for secret in sorted(_secrets(uri), key=len, reverse=True):
-        message = message.replace(secret, "***")
-    return TrackingError(message)
+        text = text.replace(secret, "***")
+    return text
 
 
 def _secrets(uri: str) -> set[str]:

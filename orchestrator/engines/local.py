@@ -17,8 +17,8 @@ from orchestrator.spec import RunSpec
 
 # glibc gives buffers this size back to the kernel at each free, and every operation of a training
 # step would fault its pages in anew (a quarter of a step in a stack of ten).
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 class LocalEngine:
@@ -99,7 +99,7 @@ class _Worker:
         self._reason: str | None = None
         self._log = log
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, **_KEEP_MEMORY, **_ONE_THREAD}
+        environment = {**os.environ, **KEEP_MEMORY, **ONE_THREAD}
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(parents=True, exist_ok=True)

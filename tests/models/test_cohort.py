@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from models.cohort import Cohort, EpochEnd, Event, Run, RunEnd, RunFailed, Slot, train
 from models.data import DataSet, Split, load
+from models.losses import Loss, Noise
+from models.nn import initial_weights, named_views
+from models.sampling import Sampler
 
 RUNS = (
     Run("plain", seed=1, lr=1e-3, warmup=2, epochs=5),
@@ -266,6 +270,69 @@ def test_a_run_that_explodes_in_its_last_step_is_measured_all_the_same() -> None
     assert math.isnan(end.metrics["knn5"])
     alone = events_by_run(replace(cohort, runs=(RUNS[0],)), few(cohort, 1))
     assert_same(alone["plain"], together["plain"])
+
+
+@pytest.mark.parametrize("model", ["mim", "amim", "vae", "ae"])
+@pytest.mark.parametrize("batch_size", [128, 33])
+def test_training_is_what_the_text_says(model: str, batch_size: int) -> None:
+    """Losses and best weights against torch.optim.Adam in float64, epoch by epoch."""
+    runs = (Run("a", 1, 1e-3, 3, 5), Run("b", 2, 1e-2, 2, 5))
+    cohort = replace(COHORT, model=model, batch_size=batch_size, runs=runs)
+    data = few(cohort, 3)
+    together = events_by_run(cohort, data)
+    for run in runs:
+        *epochs, end = together[run.key]
+        assert isinstance(end, RunEnd)
+        losses, weights = trained_in_float64(cohort, run, data)
+        best = weights[int(end.metrics["best_epoch"]) - 1]
+        for epoch, (train_loss, test_loss) in zip(epochs, losses, strict=True):
+            assert isinstance(epoch, EpochEnd)
+            assert epoch.train_loss == pytest.approx(train_loss, rel=1e-4)
+            assert epoch.test_loss == pytest.approx(test_loss, rel=1e-4)
+        for name, weight in end.weights.items():
+            torch.testing.assert_close(weight.double(), best[name], rtol=1e-2, atol=2e-4)
+
+
+def trained_in_float64(
+    cohort: Cohort, run: Run, data: DataSet
+) -> tuple[list[tuple[float, float]], list[dict[str, Tensor]]]:
+    """One run by torch's own means: of each epoch (train loss, test loss), and the weights."""
+    objective = cohort.objective(data.dims)
+    sampler = Sampler(data, cohort.batch_size, cohort.z_dim, torch.device("cpu"))
+    shapes = objective.model.shapes()
+    flat = initial_weights(shapes, run.seed).double().requires_grad_()
+    adam = torch.optim.Adam([flat], lr=run.lr)
+
+    def batch_losses(split: Split, epoch: int, beta: float, both: bool) -> Iterator[Loss]:
+        names = objective.noise_names(both)
+        for x, noise in sampler.minibatches(split, [(run.seed, epoch)], names):
+            exact = {
+                name: value.double() for name, value in vars(noise).items() if value is not None
+            }
+            betas = torch.full((1, 1), beta, dtype=torch.float64)
+            yield objective(named_views(flat, shapes), x.double(), Noise(**exact), betas)
+
+    def reported(loss: Loss) -> float:
+        directions = [loss.encoder] if loss.decoder is None else [loss.encoder, loss.decoder]
+        return sum(float(d[0, : cohort.batch_size].detach().mean()) for d in directions) / len(
+            directions
+        )
+
+    losses, weights = [], []
+    for epoch in range(1, run.epochs + 1):
+        w = run.warmup
+        adam.param_groups[0]["lr"] = run.lr * min(epoch / w, math.sqrt(w / epoch))
+        beta, train_losses = min(1.0, epoch / w), []
+        for loss in batch_losses("train", epoch, beta, both=epoch >= w):
+            adam.zero_grad()
+            loss.objective(cohort.batch_size).sum().backward()
+            adam.step()
+            train_losses.append(reported(loss))
+        test_losses = [reported(loss) for loss in batch_losses("test", epoch, 1.0, both=True)]
+        losses.append((float(np.mean(train_losses)), float(np.mean(test_losses))))
+        views = named_views(flat.detach().clone(), shapes)
+        weights.append({name: view[0] for name, view in views.items()})
+    return losses, weights
 
 
 def expected_end(run: Run, losses: list[float]) -> tuple[int, int, float]:

@@ -1,8 +1,10 @@
 """The recorder on a real SQLite store."""
 
 import shutil
-import threading
+import sqlite3
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from orchestrator.engines.base import EpochEnded, RunFailed, RunFinished
 from orchestrator.errors import TrackingError
 from orchestrator.recorder import Recorder
 from orchestrator.spec import RunSpec
+from orchestrator.spool import Spool
 from orchestrator.tracking import MlflowClient, Tracking
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -20,8 +23,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 RUNS = [RunSpec(dataset="toy4", model="mim", seed=seed) for seed in (1, 2, 3)]
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    Tracking(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)  # artifacts are beside the store
+    shutil.copy(empty_store, tmp_path)
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
@@ -41,8 +53,13 @@ def parent_id(tracking: Tracking) -> str:
 
 
 @pytest.fixture
-def recorder(tracking: Tracking, parent_id: str) -> Recorder:
-    return Recorder(tracking, parent_id, {"mimsweep.device": "cpu"})
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def recorder(tracking: Tracking, parent_id: str, spool: Spool) -> Recorder:
+    return Recorder(tracking, "toy", parent_id, {"mimsweep.device": "cpu"}, spool)
 
 
 def epoch(run: RunSpec, number: int, loss: float = 0.5) -> EpochEnded:
@@ -69,7 +86,7 @@ def test_a_run_from_creation_to_its_end(
     recorder.finish(RUNS[0], RunFinished(RUNS[0].run_key, {"mi": 1.5}, b"the weights"))
     recorder.epoch(epoch(RUNS[1], 1, float("nan")))
     recorder.fail(RUNS[1], RunFailed(RUNS[1].run_key, "it turned nan"), "Traceback: here")
-    recorder.close("FAILED", {"runs_complete": 1, "runs_failed": 1}, None)
+    recorder.close("FAILED", {"runs_complete": 1, "runs_failed": 1}, 30.0)
     assert recorder.open == {}
     good, bad = (client.get_run(ids[run.run_key]) for run in RUNS[:2])
     assert (good.info.status, bad.info.status) == ("FINISHED", "FAILED")
@@ -94,7 +111,7 @@ def test_runs_are_created_once(recorder: Recorder, client: MlflowClient, parent_
     recorder.create(RUNS).result()
     assert {key: recorder.open[key] for key in before} == before
     assert len(recorder.open) == 3
-    recorder.close("KILLED", {}, None)
+    recorder.close("KILLED", {}, 30.0)
     (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
     assert len(client.search_runs([experiment.experiment_id])) == 4
 
@@ -114,7 +131,7 @@ def test_epochs_told_again_after_a_retry_are_stored_once(
     for number in range(1, 7):
         recorder.epoch(epoch(run, number))
     recorder.finish(run, RunFinished(run.run_key, {}, b""))
-    recorder.close("FINISHED", {}, None)
+    recorder.close("FINISHED", {}, 30.0)
     assert losses(client, run_id) == [(number, 0.5) for number in range(1, 7)]
 
 
@@ -134,7 +151,7 @@ def test_tick_stores_epochs_and_the_heartbeat_when_they_are_due(
     recorder.create([]).result()
     assert losses(client, run_id) == [(1, 0.5)]
     assert float(client.get_run(parent_id).data.tags["mimsweep.heartbeat"]) > float(beat)
-    recorder.close("KILLED", {}, None)
+    recorder.close("KILLED", {}, 30.0)
 
 
 def test_close_kills_what_is_open_with_its_epochs(
@@ -148,43 +165,84 @@ def test_close_kills_what_is_open_with_its_epochs(
     assert losses(client, ids[1]) == [(1, 0.5)]
 
 
-def test_close_gives_up_what_takes_longer_than_its_patience(
-    recorder: Recorder, client: MlflowClient
+@contextmanager
+def outage(folder: Path) -> Iterator[None]:
+    """While it lasts the store's tables are gone: every call fails at once."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        database.execute("ALTER TABLE runs RENAME TO runs_away")
+    yield
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        database.execute("ALTER TABLE runs_away RENAME TO runs")
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_outage_is_told_and_borne(
+    recorder: Recorder, client: MlflowClient, tmp_path: Path, spool: Spool
+) -> None:
+    recorder.create(RUNS[:1]).result()
+    run_id = recorder.open[RUNS[0].run_key]
+    assert recorder.outage is None
+    with outage(tmp_path):
+        recorder.epoch(epoch(RUNS[0], 1))
+        recorder.finish(RUNS[0], RunFinished(RUNS[0].run_key, {"mi": 1.0}, b"weights"))
+        created = recorder.create(RUNS[1:])
+        until(lambda: recorder.outage)
+        recorder.tick()  # training goes on
+        assert not created.done()
+        assert [result.run for result in spool.results()] == [RUNS[0]]
+    created.result(30)
+    assert recorder.outage is None
+    assert client.get_run(run_id).data.tags["mimsweep.complete"] == "true"
+    assert losses(client, run_id) == [(1, 0.5)]
+    assert recorder.open.keys() == {run.run_key for run in RUNS[1:]}
+    assert list(spool.results()) == []
+    recorder.close("FINISHED", {}, 30.0)
+
+
+def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
+    recorder: Recorder, tracking: Tracking, client: MlflowClient, tmp_path: Path, spool: Spool
 ) -> None:
     recorder.create(RUNS).result()
-    ids = dict(recorder.open)
-    store_is_slow = threading.Event()
-    recorder._call(store_is_slow.wait, 1.0)
-    for run in RUNS:
-        recorder.finish(run, RunFinished(run.run_key, {}, b""))
-    start = time.monotonic()
-    recorder.close("KILLED", {}, 0.1)
-    assert time.monotonic() - start < 5
-    assert {client.get_run(run_id).info.status for run_id in ids.values()} == {"KILLED"}
+    with outage(tmp_path):
+        for run in RUNS[:2]:
+            recorder.epoch(epoch(run, 1, float("nan")))
+            recorder.finish(run, RunFinished(run.run_key, {"mi": 1.0}, b"weights"))
+        start = time.monotonic()
+        with pytest.raises(TrackingError, match="tracking store"):
+            recorder.close("FAILED", {}, 0.1)
+        assert time.monotonic() - start < 5
+    parent_id = tracking.start_sweep("later", "", {}, {})
+    tracking.create_runs(parent_id, RUNS[:1], {})
+    later = Recorder(tracking, "later", parent_id, {}, spool)
+    assert later.deliver({RUNS[0].run_key}) == [RUNS[1].run_key]
+    later.close("FINISHED", {}, 30.0)
+    assert tracking.complete("later").keys() == {RUNS[1].run_key}
+    run_id = tracking.complete("later")[RUNS[1].run_key]
+    assert [step for step, _ in losses(client, run_id)] == [1]
+    assert text(client, run_id, "weights.safetensors", tmp_path) == "weights"
+    assert list(spool.results()) == []
 
 
-def test_a_store_that_fails_is_raised_by_tick(
-    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_dropped_run_is_killed_with_the_reason(
+    recorder: Recorder, tracking: Tracking, client: MlflowClient
 ) -> None:
-    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.0)
     recorder.create(RUNS[:1]).result()
-    (tmp_path / "mlflow.db").unlink()
-    shutil.rmtree(tmp_path / "mlruns", ignore_errors=True)
-    (tmp_path / "mlflow.db").write_bytes(b"no database")
     recorder.epoch(epoch(RUNS[0], 1))
-    recorder.tick()
-    deadline = time.monotonic() + 30
-    with pytest.raises(TrackingError, match="tracking store"):
-        while time.monotonic() < deadline:
-            recorder.tick()
-            time.sleep(0.01)
-    with pytest.raises(TrackingError):
-        recorder.close("FAILED", {}, 2.0)
+    recorder.drop(RUNS[0], "it is the worst")
+    recorder.close("FINISHED", {}, 30.0)
+    state = tracking.statuses("toy")[RUNS[0].run_key]
+    assert (state.status, state.reason) == ("KILLED", "it is the worst")
+    assert losses(client, state.run_id) == [(1, 0.5)]
 
 
-def test_a_store_that_fails_is_raised_by_who_waits(recorder: Recorder, tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(b"no database")
-    with pytest.raises(TrackingError):
-        recorder.create(RUNS).result()
-    with pytest.raises(TrackingError):
-        recorder.close("FAILED", {}, None)
+def test_a_mistake_of_ours_is_raised_by_tick(recorder: Recorder) -> None:
+    recorder.fail(RUNS[0], RunFailed(RUNS[0].run_key, "it was never created"), "")
+    with pytest.raises(KeyError):
+        until(recorder.tick)
+    recorder.close("FAILED", {}, 30.0)

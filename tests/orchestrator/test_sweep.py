@@ -101,7 +101,7 @@ def test_figures(tmp_path: Path) -> None:
         (HEAD + "grid:\n  seedz: 1..3\n", "4:3: grid.seedz: no such field; did you mean seed?"),
         (HEAD + "grid:\n- {seedz: 1}\n", "4:4: grid.seedz: no such field; did you mean seed?"),
         (HEAD + "grids: {}\n", "3:1: grids: no such field; did you mean grid?"),
-        (HEAD + "claims: []\n", "3:1: claims: no such field; allowed: name, description, fixed"),
+        (HEAD + "notes: []\n", "3:1: notes: no such field; allowed: name, description, fixed"),
         ("name: a\nfixed: {zdim: 2}", "2:9: fixed.zdim: no such field; did you mean z_dim?"),
         (HEAD + "grid: {qqq: 1}", "3:8: grid.qqq: no such field; allowed: dataset, model, seed"),
         # Values

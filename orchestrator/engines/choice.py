@@ -1,0 +1,52 @@
+"""Which engine, on which kind of device: from the options of a command."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.engines.base import Engine, Place
+from orchestrator.engines.inline import InlineEngine
+from orchestrator.engines.local import LocalEngine, local_slots
+from orchestrator.errors import SpecError
+
+ENGINES = ("local", "ray", "inline")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine to be made.
+
+    Attributes:
+        kind: of device: "cpu" or "cuda".
+        make: makes it, from where cohorts train and a folder for logs.
+    """
+
+    kind: str
+    make: Callable[[Place, Path], Engine]
+
+
+def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float) -> Choice:
+    """Returns how to make an engine; of "ray", its cluster is connected.
+
+    Args:
+        engine: one of `ENGINES`.
+        device: "auto", "cpu" or "cuda".
+        workers: number of slots; None: what the devices are good for.
+        gpus_per_worker: of "ray".
+
+    Raises:
+        SpecError: there is no such device or cluster, or Ray is not installed.
+    """
+    if engine == "ray":
+        try:
+            from orchestrator.engines.ray import RayEngine, ray_slots
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                f"--engine ray: {error.name} is not installed; pip install 'mimsweep[ray]'"
+            ) from error
+        kind, slots = ray_slots(device, workers, gpus_per_worker)
+        return Choice(kind, lambda place, _: RayEngine(place, slots, gpus_per_worker))
+    kind, gpus = local_slots(device, workers)
+    if engine == "inline":
+        return Choice(kind, lambda place, _: InlineEngine(place))
+    return Choice(kind, lambda place, log_dir: LocalEngine(gpus, place, log_dir))

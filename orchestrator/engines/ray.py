@@ -1,0 +1,278 @@
+"""Cohorts on a Ray cluster: one actor per slot, which stays for the whole sweep.
+
+The nodes need the same mimsweep installed, and the data sets at the same absolute path. So with the
+checkpoint folder: where a node doesn't share it, a run whose node is lost starts anew elsewhere.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+# Read by ray as it is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
+
+from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
+from orchestrator.engines.local import KEEP_MEMORY, ONE_THREAD
+from orchestrator.errors import SpecError, TrainingError
+from orchestrator.spec import RunSpec
+
+GATHER_SECONDS = 0.1
+"""How long an actor gathers events before it sends them."""
+
+_OBJECT_STORE_BYTES = 200 * 2**20
+_FETCH_SECONDS = 60.0
+_STARTS_PER_SLOT = 3
+
+
+class RayEngine:
+    """An engine (see `orchestrator.engines.base`) with a Ray actor for each slot.
+
+    A slot is free once its actor is up. When an actor or its node dies, the next one is asked for
+    at once; Ray starts it when the cluster has the resources. All retries are the dispatcher's.
+    """
+
+    def __init__(self, place: Place, slots: int, gpus_per_worker: float) -> None:
+        """Asks for the actors; `ray_slots` has connected to the cluster.
+
+        Args:
+            place: where cohorts train; its paths are made absolute.
+            slots: number of actors.
+            gpus_per_worker: GPUs, or the part of one, that an actor on "cuda" has.
+        """
+        place = replace(
+            place,
+            data_dir=place.data_dir.absolute(),
+            checkpoint_dir=place.checkpoint_dir.absolute(),
+        )
+        resources = {"num_gpus": gpus_per_worker} if place.device == "cuda" else {"num_cpus": 1}
+        self._actors: Any = ray.remote(Actor)
+        self._options: dict[str, Any] = dict(
+            **{"num_cpus": 0, **resources},
+            max_concurrency=3,  # one trains, one waits for events, one hears commands
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+            runtime_env={"env_vars": {**KEEP_MEMORY, **ONE_THREAD}},
+        )
+        self._place = place
+        self._failed_starts = 0
+        self._lost: list[Event] = []
+        self._slots = [self._start() for _ in range(slots)]
+
+    @property
+    def idle(self) -> int:
+        """The number of free slots."""
+        return sum(slot.free for slot in self._slots)
+
+    def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
+        """Starts to train a cohort in a free slot."""
+        slot = next(slot for slot in self._slots if slot.free)
+        slot.cohort = cohort
+        slot.actor.train.remote(cohort, list(runs))
+
+    def events(self, timeout: float) -> list[Event]:
+        """Returns what has happened, waiting up to `timeout` seconds for something to."""
+        events, self._lost = self._lost, []
+        calls = [slot.call for slot in self._slots]
+        if not calls:
+            time.sleep(timeout)
+        elif ray.wait(calls, timeout=0 if events else timeout)[0]:
+            ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+            for slot in [slot for slot in self._slots if slot.call in ready]:
+                events += self._hear(slot)
+        return events
+
+    def command(self, cohort: int, command: Command) -> None:
+        """Tells a cohort in training to drop runs or let some join."""
+        for slot in self._slots:
+            if slot.cohort == cohort:
+                slot.actor.command.remote(cohort, command)
+
+    def cancel(self, cohort: int, reason: str) -> None:
+        """Kills the actor that trains a cohort; `CohortLost` comes with `reason`."""
+        for slot in list(self._slots):
+            if slot.cohort == cohort:
+                self._lost += self._replace(slot, reason)
+
+    def close(self) -> None:
+        """Kills all actors, and ends the connection; a Ray that was started here ends with it."""
+        for slot in self._slots:
+            _kill(slot.actor)
+        self._slots.clear()
+        ray.shutdown()
+
+    def _start(self) -> "_Slot":
+        actor = self._actors.options(**self._options).remote(self._place)
+        return _Slot(actor, actor.node.remote())
+
+    def _hear(self, slot: "_Slot") -> list[Event]:
+        """Returns what the call of an actor, which is over, has brought; makes the next call."""
+        try:
+            answer = ray.get(slot.call, timeout=_FETCH_SECONDS)
+        except (RayError, GetTimeoutError) as error:
+            return self._replace(slot, _sentence(error), _too_large(error))
+        slot.call = slot.actor.events.remote()
+        if slot.node is None:
+            slot.node, answer = answer, []
+            self._failed_starts = 0
+        events: list[Event] = answer
+        if any(isinstance(event, CohortEnded | CohortLost) for event in events):
+            slot.cohort = None
+        return events
+
+    def _replace(self, slot: "_Slot", reason: str, too_large: bool = False) -> list[Event]:
+        """Puts a new actor in the place of a dead one, or of one to be killed."""
+        _kill(slot.actor)
+        if slot.node is None:
+            self._failed_starts += 1
+            if self._failed_starts >= _STARTS_PER_SLOT * len(self._slots):
+                raise TrainingError(f"no worker can be started on the Ray cluster: {reason}")
+        self._slots.remove(slot)
+        self._slots.append(self._start())
+        if slot.cohort is None:
+            return []
+        details = f"see Ray's logs of actor {slot.actor._actor_id.hex()} on node {slot.node}"
+        return [CohortLost(slot.cohort, reason, details, too_large)]
+
+
+@dataclass(eq=False)
+class _Slot:
+    """An actor, the call to it that is under way, its node once it is up, and its cohort."""
+
+    actor: Any
+    call: Any
+    node: str | None = None
+    cohort: int | None = None
+
+    @property
+    def free(self) -> bool:
+        return self.node is not None and self.cohort is None
+
+
+@dataclass
+class Actor:
+    """Trains cohorts on a node of the cluster; each of its methods is called in its own thread."""
+
+    place: Place
+    _events: list[Event] = field(default_factory=list)
+    _commands: list[tuple[int, Command]] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def node(self) -> str:
+        """Returns the address of the node."""
+        return str(ray.util.get_node_ip_address())
+
+    def train(self, number: int, runs: Sequence[RunSpec]) -> None:
+        """Trains a cohort; `events` tells what happens."""
+        try:
+            from orchestrator.engines.training import train  # torch, only for who trains
+
+            for event in train(number, runs, self.place, lambda: self._take_commands(number)):
+                self._tell(event)
+        except Exception as error:  # the import: not the same mimsweep is installed here
+            reason = f"{type(error).__name__}: {error}"
+            self._tell(CohortLost(number, reason, traceback.format_exc()))
+
+    def events(self) -> list[Event]:
+        """Waits for events, and returns them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._events)
+            # A message has its price: gather some, unless it is the end that is waited for.
+            self._changed.wait_for(
+                lambda: isinstance(self._events[-1], CohortEnded | CohortLost), GATHER_SECONDS
+            )
+            events, self._events = self._events, []
+        return events
+
+    def command(self, number: int, command: Command) -> None:
+        """Tells a cohort in training to drop runs or let some join."""
+        with self._changed:
+            self._commands.append((number, command))
+
+    def _tell(self, event: Event) -> None:
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def _take_commands(self, number: int) -> list[Command]:
+        with self._changed:
+            taken, self._commands = self._commands, []
+        return [command for cohort, command in taken if cohort == number]
+
+
+def ray_slots(device: str, workers: int | None, gpus_per_worker: float) -> tuple[str, int]:
+    """Connects to the cluster at RAY_ADDRESS, or starts a Ray here; returns device and slots.
+
+    Args:
+        device: "cpu", "cuda", or "auto": the cluster's GPUs if it has any.
+        workers: number of slots; None: as many as the cluster has GPUs for, else CPUs.
+        gpus_per_worker: GPUs, or the part of one, for each slot on "cuda".
+
+    Raises:
+        SpecError: no cluster answers, or "cuda" is wanted and it has no GPU.
+    """
+    _connect(workers)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    per_gpu = 1 / gpus_per_worker + 1e-6  # 1 / 0.1 workers, and not one less
+    gpus = sum(
+        int(node["GPU"]) * int(per_gpu) if per_gpu >= 1 else int(node["GPU"] * per_gpu)
+        for node in nodes
+        if "GPU" in node
+    )
+    if device != "cpu" and any("GPU" in node for node in nodes):
+        if not gpus:
+            raise SpecError(f"--gpus-per-worker {gpus_per_worker:g}: no node of Ray has so many")
+        return "cuda", workers or gpus
+    if device == "cuda":
+        raise SpecError("--device cuda: the Ray cluster has no GPU")
+    return "cpu", workers or max(1, int(sum(node.get("CPU", 0) for node in nodes)))
+
+
+def _connect(workers: int | None) -> None:
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {}
+    if address == "local":
+        cores = len(os.sched_getaffinity(0))
+        options = {
+            "num_cpus": max(cores, workers or 0),
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        # Ray puts the current folder on the path of its workers: it must be that of this code.
+        with contextlib.chdir(Path(__file__).parents[2]):
+            ray.init(
+                address or "local", log_to_driver=False, logging_level=logging.ERROR, **options
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SpecError(f"--engine ray: no Ray at RAY_ADDRESS={address}: {text}") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _kill(actor: Any) -> None:  # noqa: ANN401
+    with contextlib.suppress(RayError, ValueError):
+        ray.kill(actor)
+
+
+def _sentence(error: Exception) -> str:
+    """Returns why an actor is lost: the last line, since the first ones say what an actor is."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"the Ray actor was lost: {lines[-1] if lines else type(error).__name__}"
+
+
+def _too_large(error: Exception) -> bool:
+    return isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
