@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from dashboards import style
 from dashboards.axes import distinct, is_number, set_ticks, spans_decades
-from dashboards.canvas import replace, save, wrapped
+from dashboards.canvas import replace, save, styled, wrapped
 from dashboards.overlay import draw_published
 from dashboards.statistics import aggregate, facets, spec_fields
 
@@ -64,9 +63,9 @@ def draw(
     folder: Path,
     published: pd.DataFrame | None = None,
 ) -> list[Path]:
-    """Draws metrics against `x`, a curve per value of `hue`.
+    """Draws metrics against `x`, a curve per value of `hue`, as `compare` does, to files.
 
-    Fields that vary besides get a panel per value. The same runs give the same bytes.
+    The same runs give the same bytes.
 
     Args:
         frame: a row per complete run.
@@ -76,8 +75,7 @@ def draw(
         hue: the spec field that tells curves apart.
         metrics: the columns to draw.
         folder: where the files go; made if missing.
-        published: points from `read_published`, drawn in grey behind ours where `x` and `hue` are
-            all that varies.
+        published: points from `read_published`.
 
     Returns:
         The files written: `<metric>.png` and `.svg`, `combined.png` and `.svg`, `table.csv`.
@@ -85,32 +83,62 @@ def draw(
     Raises:
         ValueError: there is nothing to draw, or a column is missing.
     """
-    table = aggregate(frame, x, hue, metrics)
-    split = facets(frame, x, hue)
-    titles = [_panel_title(row) for row in table[split].to_dict("records")]
-    panels = list(dict.fromkeys(titles))
-    looks = style.looks(hue, distinct(table[hue]))
-    if published is not None and (split or hue != "model" or not is_number(table[x])):
-        raise ValueError("published points can be drawn against a number, a curve per model only")
-    curves = _Curves(table.assign(_panel=titles), x, hue, looks, published)
+    curves = compare(frame, x=x, hue=hue, metrics=metrics, published=published)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with matplotlib.rc_context(style.RC):
-        for metric in metrics:
-            title = f"{name}: {style.metric(metric).title}"
-            rows = _grid([(metric, panel) for panel in panels])
-            written += save(curves.figure(rows, title, description), folder, metric)
-        rows = [[(metric, panel) for metric in metrics] for panel in panels]
-        rows = rows if split else _grid(rows[0])
-        written += save(curves.figure(rows, name, description), folder, "combined")
+    for metric in metrics:
+        title = f"{name}: {style.metric(metric).title}"
+        written += save(curves.of(metric, title, description), folder, metric)
+    written += save(curves.combined(name, description), folder, "combined")
     path = folder / "table.csv"
+    table = curves.table.drop(columns=["_panel"])
     replace(path, lambda part: table.to_csv(part, index=False, lineterminator="\n"))
     return [*written, path]
 
 
+def compare(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    hue: str,
+    metrics: Sequence[str],
+    published: pd.DataFrame | None = None,
+) -> "Curves":
+    """Aggregates metrics against `x` and `hue`, ready to be drawn.
+
+    Fields that vary besides get a panel per value.
+
+    Args:
+        frame: a row per complete run.
+        x: the spec field of the horizontal axis.
+        hue: the spec field that tells curves apart.
+        metrics: the columns to draw.
+        published: points from `read_published`, drawn in grey behind ours where `x` and `hue` are
+            all that varies.
+
+    Raises:
+        ValueError: there is nothing to draw, or a column is missing.
+    """
+    table = aggregate(frame, x, hue, metrics)
+    split = facets(frame, x, hue)
+    if published is not None and (split or hue != "model" or not is_number(table[x])):
+        raise ValueError("published points can be drawn against a number, a curve per model only")
+    titles = [_panel_title(row) for row in table[split].to_dict("records")]
+    looks = style.looks(hue, distinct(table[hue]))
+    return Curves(table.assign(_panel=titles), x, hue, looks, published)
+
+
 @dataclass(frozen=True)
-class _Curves:
-    """The aggregated table and how its curves are drawn."""
+class Curves:
+    """An aggregated table and how its curves are drawn.
+
+    Attributes:
+        table: from `aggregate`, and `_panel`, the values of the fields that vary besides.
+        x: the spec field of the horizontal axis.
+        hue: the spec field that tells curves apart.
+        looks: of each value of `hue`.
+        published: points to be drawn behind.
+    """
 
     table: pd.DataFrame
     x: str
@@ -118,7 +146,22 @@ class _Curves:
     looks: dict[Any, style.Look]
     published: pd.DataFrame | None = None
 
-    def figure(self, rows: list[list[_Panel]], title: str, description: str) -> Figure:
+    def of(self, metric: str, title: str, description: str) -> Figure:
+        """Returns a picture of one metric, a panel per value of what varies besides."""
+        return self._figure(_grid([(metric, panel) for panel in self._panels]), title, description)
+
+    def combined(self, title: str, description: str) -> Figure:
+        """Returns a picture of all metrics."""
+        metrics = self.table["metric"].unique()
+        rows = [[(metric, panel) for metric in metrics] for panel in self._panels]
+        return self._figure(rows if len(rows) > 1 else _grid(rows[0]), title, description)
+
+    @property
+    def _panels(self) -> list[str]:
+        return self.table["_panel"].unique().tolist()
+
+    @styled
+    def _figure(self, rows: list[list[_Panel]], title: str, description: str) -> Figure:
         columns = max(map(len, rows))
         legend_title = textwrap.fill(style.field(self.hue), 16)
         longest = max(8, *(len(look.label) for look in self.looks.values()))

@@ -1,7 +1,9 @@
 """Claims and verdicts in words, the same in the terminal and in a report."""
 
+from collections.abc import Mapping
+
 from dashboards import style
-from dashboards.claims import Judgement
+from dashboards.claims import Claim, Judgement
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -16,7 +18,7 @@ def number(value: float, digits: int = 3) -> str:
     return text.replace("-", MINUS)
 
 
-def fields(values: dict[str, object]) -> str:
+def fields(values: Mapping[str, object]) -> str:
     """Returns `z_dim = 4, model = vae`."""
     return ", ".join(f"{name} = {style.value(value)}" for name, value in values.items())
 
@@ -39,3 +41,23 @@ def cell_text(judgement: Judgement) -> str:
         f"{where}{kind} of {judgement.claim.metric} {number(cell.difference)}{interval}, "
         f"{effect} {number(cell.delta, 2)}, n = {cell.pairs}"
     )
+
+
+def claim_text(claim: Claim) -> str:
+    """Returns what is compared: `mi: model = mim greater than model = vae, where z_dim >= 4`."""
+    if claim.along:
+        text = f"{claim.metric} {'rises' if claim.sign > 0 else 'falls'} with {claim.along}"
+    else:
+        other = fields(claim.than) if isinstance(claim.than, Mapping) else style.value(claim.than)
+        way = "greater" if claim.sign > 0 else "less"
+        text = f"{claim.metric} of {fields(claim.group)} {way} than {other}"
+    where = " and ".join(f"{name} {op} {style.value(value)}" for name, op, value in claim.where)
+    return f"{text}, where {where}" if where else text
+
+
+def p_text(judgement: Judgement) -> str:
+    """Returns the corrected p of the test that decided, or of both."""
+    holds, fails = f"{number(judgement.p_holds, 2)}", f"{number(judgement.p_fails, 2)}"
+    if judgement.verdict == "undecided":
+        return f"{holds} that it holds, {fails} that it fails"
+    return holds if judgement.verdict == "holds" else fails

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fused_math import ZERO, Array, activate, inner, multiply_by_slope
+from models.fused_math import ZERO, Array, Rows, activate, inner, multiply_by_slope
 
 Net = NDArray[np.int64]
 """A network's place in a row of weights: offset, inputs, outputs per layer, with shape (layers, 3).
@@ -38,138 +38,153 @@ class Tape(NamedTuple):
 
 
 @inner
-def _add8(
-    out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int, base: np.float32
+def _product(
+    out: Array, rows: Rows, x: Array, cols: int, w: Array, at: int, down: int, step: int, bias: int
 ) -> None:
-    """Adds Σ_i w[at + i·step] x[k + i], i < 8, to out[o]; to `base` if k is 0."""
-    w0, w1, w2, w3 = w[at], w[at + step], w[at + 2 * step], w[at + 3 * step]
-    at += 4 * step
-    w4, w5, w6, w7 = w[at], w[at + step], w[at + 2 * step], w[at + 3 * step]
-    for b in range(out.shape[1]):
-        total = base if k == 0 else out[o, b]
-        total += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
-        total += w4 * x[k + 4, b] + w5 * x[k + 5, b] + w6 * x[k + 6, b] + w7 * x[k + 7, b]
-        out[o, b] = total
+    """Sets the rows o of `out` to Σ_k w[at + o·down + k·step] x[k], k < cols, + w[bias + o].
+
+    Args:
+        out: with shape (·, n).
+        rows: first row, and end.
+        x: with shape (cols, n).
+        cols: how many rows of x.
+        w: a run's weights, with shape (P,).
+        at: where they start.
+        down: from an o to the next.
+        step: from a k to the next.
+        bias: where biases start; −1 for none.
+    """
+    k = 0
+    while k < cols:
+        if k + 8 <= cols:
+            _add8(out, rows, x, k, w, at + k * step, down, step, bias)
+            k += 8
+        elif k + 4 <= cols:
+            _add4(out, rows, x, k, w, at + k * step, down, step, bias)
+            k += 4
+        elif k + 2 <= cols:
+            _add2(out, rows, x, k, w, at + k * step, down, step, bias)
+            k += 2
+        else:
+            _add1(out, rows, x, k, w, at + k * step, down, bias)
+            k += 1
+
+
+@inner
+def _add8(
+    out: Array, rows: Rows, x: Array, k: int, w: Array, at: int, down: int, step: int, bias: int
+) -> None:
+    """Adds the terms k to k + 7; the first ones start with the bias instead."""
+    for o in range(rows[0], rows[1]):
+        base = w[bias + o] if bias >= 0 else ZERO
+        p = at + o * down
+        w0, w1, w2, w3 = w[p], w[p + step], w[p + 2 * step], w[p + 3 * step]
+        p += 4 * step
+        w4, w5, w6, w7 = w[p], w[p + step], w[p + 2 * step], w[p + 3 * step]
+        for b in range(out.shape[1]):
+            total = out[o, b] if k > 0 else base
+            total += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
+            total += w4 * x[k + 4, b] + w5 * x[k + 5, b] + w6 * x[k + 6, b] + w7 * x[k + 7, b]
+            out[o, b] = total
 
 
 @inner
 def _add4(
-    out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int, base: np.float32
+    out: Array, rows: Rows, x: Array, k: int, w: Array, at: int, down: int, step: int, bias: int
 ) -> None:
-    w0, w1, w2, w3 = w[at], w[at + step], w[at + 2 * step], w[at + 3 * step]
-    for b in range(out.shape[1]):
-        total = base if k == 0 else out[o, b]
-        total += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
-        out[o, b] = total
+    for o in range(rows[0], rows[1]):
+        base = w[bias + o] if bias >= 0 else ZERO
+        p = at + o * down
+        w0, w1, w2, w3 = w[p], w[p + step], w[p + 2 * step], w[p + 3 * step]
+        for b in range(out.shape[1]):
+            total = out[o, b] if k > 0 else base
+            total += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
+            out[o, b] = total
 
 
 @inner
 def _add2(
-    out: Array, o: int, x: Array, k: int, w: Array, at: int, step: int, base: np.float32
+    out: Array, rows: Rows, x: Array, k: int, w: Array, at: int, down: int, step: int, bias: int
 ) -> None:
-    w0, w1 = w[at], w[at + step]
-    for b in range(out.shape[1]):
-        total = base if k == 0 else out[o, b]
-        out[o, b] = total + w0 * x[k, b] + w1 * x[k + 1, b]
+    for o in range(rows[0], rows[1]):
+        base = w[bias + o] if bias >= 0 else ZERO
+        w0, w1 = w[at + o * down], w[at + o * down + step]
+        for b in range(out.shape[1]):
+            total = out[o, b] if k > 0 else base
+            out[o, b] = total + w0 * x[k, b] + w1 * x[k + 1, b]
 
 
 @inner
-def _add1(out: Array, o: int, x: Array, k: int, w: Array, at: int, base: np.float32) -> None:
-    for b in range(out.shape[1]):
-        total = base if k == 0 else out[o, b]
-        out[o, b] = total + w[at] * x[k, b]
-
-
-@inner
-def _product(
-    out: Array,
-    start: int,
-    stop: int,
-    x: Array,
-    cols: int,
-    w: Array,
-    at: int,
-    down: int,
-    step: int,
-    bias: int,
+def _add1(
+    out: Array, rows: Rows, x: Array, k: int, w: Array, at: int, down: int, bias: int
 ) -> None:
-    """Sets out[o] to its bias + Σ_k w[at + o·down + k·step] x[k], start <= o < stop, k < cols."""
-    k = 0
-    while k < cols:
-        left = cols - k
-        for o in range(start, stop):
-            base = ZERO if bias < 0 else w[bias + o]
-            first = at + o * down + k * step
-            if left >= 8:
-                _add8(out, o, x, k, w, first, step, base)
-            elif left >= 4:
-                _add4(out, o, x, k, w, first, step, base)
-            elif left >= 2:
-                _add2(out, o, x, k, w, first, step, base)
-            else:
-                _add1(out, o, x, k, w, first, base)
-        k += 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
-
-
-@inner
-def _dot8(delta: Array, o: int, x: Array, k: int, g: Array, at: int) -> None:
-    """Adds to g[at + i] Σ_items delta[o] x[k + i], i < 8."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
-    for b in range(delta.shape[1]):
-        s0 += delta[o, b] * x[k, b]
-        s1 += delta[o, b] * x[k + 1, b]
-        s2 += delta[o, b] * x[k + 2, b]
-        s3 += delta[o, b] * x[k + 3, b]
-        s4 += delta[o, b] * x[k + 4, b]
-        s5 += delta[o, b] * x[k + 5, b]
-        s6 += delta[o, b] * x[k + 6, b]
-        s7 += delta[o, b] * x[k + 7, b]
-    for i, s in enumerate((s0, s1, s2, s3, s4, s5, s6, s7)):
-        g[at + i] += s
-
-
-@inner
-def _dot2(delta: Array, o: int, x: Array, k: int, g: Array, at: int) -> None:
-    s0 = s1 = ZERO
-    for b in range(delta.shape[1]):
-        s0 += delta[o, b] * x[k, b]
-        s1 += delta[o, b] * x[k + 1, b]
-    g[at] += s0
-    g[at + 1] += s1
-
-
-@inner
-def _dot1(delta: Array, o: int, x: Array, k: int, g: Array, at: int) -> None:
-    s = ZERO
-    for b in range(delta.shape[1]):
-        s += delta[o, b] * x[k, b]
-    g[at] += s
+    for o in range(rows[0], rows[1]):
+        base = w[bias + o] if bias >= 0 else ZERO
+        w0 = w[at + o * down]
+        for b in range(out.shape[1]):
+            total = out[o, b] if k > 0 else base
+            out[o, b] = total + w0 * x[k, b]
 
 
 @inner
 def _add_gradient(
-    g: Array, at: int, rows: int, cols: int, delta: Array, start: int, stop: int, x: Array
+    g: Array, at: int, outputs: int, inputs: int, delta: Array, rows: Rows, x: Array
 ) -> None:
-    """Adds δ xᵀ and Σ_items δ, rows start to stop, to the gradient of a layer's W and b."""
-    for o in range(start, stop):
+    """Adds to a layer's gradient what some rows of δ give: δ xᵀ and Σ_items δ."""
+    for o in range(rows[0], rows[1]):
         total = ZERO
         for b in range(delta.shape[1]):
             total += delta[o, b]
-        g[at + rows * cols + o] += total
+        g[at + outputs * inputs + o] += total
     k = 0
-    while k < cols:
-        if k + 8 <= cols:
-            for o in range(start, stop):
-                _dot8(delta, o, x, k, g, at + o * cols + k)
+    while k < inputs:
+        if k + 8 <= inputs:
+            _dot8(delta, rows, x, k, g, at + k, inputs)
             k += 8
-        elif k + 2 <= cols:
-            for o in range(start, stop):
-                _dot2(delta, o, x, k, g, at + o * cols + k)
+        elif k + 2 <= inputs:
+            _dot2(delta, rows, x, k, g, at + k, inputs)
             k += 2
         else:
-            for o in range(start, stop):
-                _dot1(delta, o, x, k, g, at + o * cols + k)
+            _dot1(delta, rows, x, k, g, at + k, inputs)
             k += 1
+
+
+@inner
+def _dot8(delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: int) -> None:
+    """Adds to g[at + o·down + i] the products Σ_items δ[o] x[k + i], i < 8."""
+    for o in range(rows[0], rows[1]):
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
+        for b in range(delta.shape[1]):
+            s0 += delta[o, b] * x[k, b]
+            s1 += delta[o, b] * x[k + 1, b]
+            s2 += delta[o, b] * x[k + 2, b]
+            s3 += delta[o, b] * x[k + 3, b]
+            s4 += delta[o, b] * x[k + 4, b]
+            s5 += delta[o, b] * x[k + 5, b]
+            s6 += delta[o, b] * x[k + 6, b]
+            s7 += delta[o, b] * x[k + 7, b]
+        for i, s in enumerate((s0, s1, s2, s3, s4, s5, s6, s7)):
+            g[at + o * down + i] += s
+
+
+@inner
+def _dot2(delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: int) -> None:
+    for o in range(rows[0], rows[1]):
+        s0 = s1 = ZERO
+        for b in range(delta.shape[1]):
+            s0 += delta[o, b] * x[k, b]
+            s1 += delta[o, b] * x[k + 1, b]
+        g[at + o * down] += s0
+        g[at + o * down + 1] += s1
+
+
+@inner
+def _dot1(delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: int) -> None:
+    for o in range(rows[0], rows[1]):
+        s = ZERO
+        for b in range(delta.shape[1]):
+            s += delta[o, b] * x[k, b]
+        g[at + o * down] += s
 
 
 @inner
@@ -181,10 +196,10 @@ def forward(net: Net, act: int, w: Array, x: Array, tape: Tape) -> None:
         source = x if layer == 0 else tape.hidden[layer - 1]
         target = tape.out if layer == last else tape.hidden[layer]
         for start in range(0, rows, TILE):
-            stop = min(start + TILE, rows)
-            _product(target, start, stop, source, cols, w, at, cols, 1, at + rows * cols)
+            tile = (start, min(start + TILE, rows))
+            _product(target, tile, source, cols, w, at, cols, 1, at + rows * cols)
             if layer < last:
-                activate(target, start, stop, tape.slopes[layer], act)
+                activate(target, tile, tape.slopes[layer], act)
 
 
 @inner
@@ -217,19 +232,19 @@ def backward(
     delta = tape.out
     source = x if last == 0 else tape.hidden[last - 1]
     for start in range(0, rows, TILE):
-        _add_gradient(g, at, rows, cols, delta, start, min(start + TILE, rows), source)
+        _add_gradient(g, at, rows, cols, delta, (start, min(start + TILE, rows)), source)
     for layer in range(last - 1, -1, -1):
         above, _, rows_above = net[layer + 1]
         at, cols, rows = net[layer]
         source = x if layer == 0 else tape.hidden[layer - 1]
         target = deltas[layer % 2]
         for start in range(0, rows, TILE):
-            stop = min(start + TILE, rows)
-            _product(target, start, stop, delta, rows_above, w, above, 1, rows, -1)
-            multiply_by_slope(target, start, stop, tape.hidden[layer], tape.slopes[layer], act)
-            _add_gradient(g, at, rows, cols, target, start, stop, source)
+            tile = (start, min(start + TILE, rows))
+            _product(target, tile, delta, rows_above, w, above, 1, rows, -1)
+            multiply_by_slope(target, tile, tape.hidden[layer], tape.slopes[layer], act)
+            _add_gradient(g, at, rows, cols, target, tile, source)
         delta = target
     if wanted:
         at, cols, rows = net[0]
         for start in range(0, cols, TILE):
-            _product(dx, start, min(start + TILE, cols), delta, rows, w, at, 1, cols, -1)
+            _product(dx, (start, min(start + TILE, cols)), delta, rows, w, at, 1, cols, -1)

@@ -277,8 +277,7 @@ class Dispatcher:
 
     def _lost(self, event: CohortLost) -> None:
         retries = self._policy.retries
-        # What is too large for the device won't fit the next time.
-        lost = retries + 1 if event.too_large else self._training[event.cohort].lost + 1
+        lost = self._training[event.cohort].lost + 1
         live = self.in_training()[event.cohort]
         if lost > retries and len(live) == 1:
             self._fail(RunFailed(live[0].run_key, event.reason), event.details)
@@ -286,8 +285,10 @@ class Dispatcher:
         if not left:
             return
         cohort = PlannedCohort(tuple(left))
-        again = cohort.halves() if lost > retries else (cohort,)
-        how = "split in two and tried again" if len(again) == 2 else "tried again"
+        # What is too large for the device won't fit the next time either.
+        split = cohort.size > 1 and (event.too_large or lost > retries)
+        again = cohort.halves() if split else (cohort,)
+        how = "split in two and tried again" if split else "tried again"
         self._view.say(f"{_label(cohort)}: {event.reason}; {how}")
         self._waiting.extendleft(Attempt(part, min(lost, retries)) for part in reversed(again))
 

@@ -135,8 +135,8 @@ class Recorder:
         self._end(run, lambda run_id: self._tracking.fail(run_id, event.reason, artifacts))
 
     def drop(self, run: RunSpec, reason: str) -> None:
-        """Stores that a run was stopped, KILLED, and why."""
-        self._end(run, lambda run_id: self._tracking.kill([run_id], reason))
+        """Stores that a run was stopped, KILLED, and why; of one not created yet, nothing."""
+        self._end(run, lambda run_id: self._tracking.kill([run_id], reason), may_be_new=True)
 
     def tick(self) -> None:
         """Does what is due by the clock; raises what a call has raised, other than outages."""
@@ -193,16 +193,17 @@ class Recorder:
 
         self._call(store)
 
-    def _end(self, run: RunSpec, store: Callable[[str], None]) -> None:
+    def _end(self, run: RunSpec, store: Callable[[str], None], may_be_new: bool = False) -> None:
         """Ends a run that has no results."""
         self._flush(run.run_key)
         self._epochs.pop(run.run_key, None)
         self._stored.pop(run.run_key, None)
 
         def end() -> None:
-            if run_id := self.open.get(run.run_key):  # a run may be dropped before it is created
-                store(run_id)
-                del self.open[run.run_key]
+            if may_be_new and run.run_key not in self.open:
+                return
+            store(self.open[run.run_key])
+            del self.open[run.run_key]
 
         self._call(end)
 

@@ -76,8 +76,10 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     if closed := tracking.close_dead(sweep.name):
         view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
     checkpoints = STATE_DIR / "checkpoints" / sweep.name
+    spooled = STATE_DIR / "spool" / _digest(tracking.uri) / sweep.name
     if options.fresh:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        for folder in (checkpoints, spooled):
+            shutil.rmtree(folder, ignore_errors=True)
     complete = set() if options.fresh else set(tracking.complete(sweep.name))
     if all(run.run_key in complete for run in sweep.runs):
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
@@ -85,8 +87,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     choice = choice or _choose(options)
     tags = {**environment_tags(), "mimsweep.device": choice.kind}
     parent_id = tracking.start_sweep(sweep.name, sweep.description, tags, {"sweep": sweep.name})
-    spool = Spool(STATE_DIR / "spool" / _digest(tracking.uri) / sweep.name)
-    recorder = Recorder(tracking, sweep.name, parent_id, tags, spool)
+    recorder = Recorder(tracking, sweep.name, parent_id, tags, Spool(spooled))
     complete.update(recorder.deliver(complete))
     todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, choice.kind)
     place = Place(choice.kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)

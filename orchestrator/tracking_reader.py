@@ -114,6 +114,32 @@ class Reader:
         experiments = all_pages(lambda token: search(page_token=token))
         return [each for each in experiments if SWEEP in each.tags]
 
+    @told
+    def history(self, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+        """The per-epoch metrics of runs: a row per run and epoch.
+
+        MLflow gives the history of one metric of one run a call, which takes 2 ms in SQLite.
+        """
+        return tracking_runs.history(
+            (run_id, name, self._client.get_metric_history(run_id, name))
+            for run_id in run_ids
+            for name in metrics
+        )
+
+    @told
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """The content of one of a run's artifacts; None if it has none of that name."""
+        if name not in {file.path for file in self._client.list_artifacts(run_id)}:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
+
+    @told
+    def invocations(self, sweep: str) -> list[tracking_runs.Invocation]:
+        """The parent runs of a sweep, oldest first."""
+        parents = self._search(sweep, _PARENTS)
+        return [tracking_runs.invocation(run) for run in reversed(parents)]
+
     @property
     def _client(self) -> Any:  # noqa: ANN401
         if self._opened is None:

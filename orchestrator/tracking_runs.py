@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -140,6 +140,55 @@ def table(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(
         [{**last, **params, **head} for head, params, last in rows],
         columns=["run_key", "run_id", "run_name", "status", *param_names, *metric_names],
+    )
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A parent run: one call of `mimsweep run`.
+
+    Attributes:
+        run_id: MLflow's.
+        experiment_id: MLflow's.
+        status: MLflow's word.
+        start: ms since 1970.
+        end: likewise; None while it runs.
+        tags: versions, device, commit.
+        params: what it was called with.
+    """
+
+    run_id: str
+    experiment_id: str
+    status: str
+    start: int
+    end: int | None
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+
+
+def invocation(run: Run) -> Invocation:
+    """What a parent run says of its invocation."""
+    info, data = run.info, run.data
+    return Invocation(
+        info.run_id,
+        info.experiment_id,
+        info.status,
+        info.start_time,
+        info.end_time,
+        dict(sorted(data.tags.items())),
+        dict(sorted(data.params.items())),
+    )
+
+
+def history(series: Iterable[tuple[str, str, Sequence[Any]]]) -> pd.DataFrame:
+    """A row per run and epoch, a column per metric; `series`: run_id, name and MLflow's metrics."""
+    values: dict[tuple[str, int], dict[str, float]] = {}
+    for run_id, name, points in series:
+        for point in points:
+            values.setdefault((run_id, point.step), {})[name] = _unclamped(point.value)
+    return pd.DataFrame(
+        [{"run_id": run_id, "epoch": epoch, **row} for (run_id, epoch), row in values.items()],
+        columns=None if values else ["run_id", "epoch"],
     )
 
 

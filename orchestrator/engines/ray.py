@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -32,6 +33,7 @@ GATHER_SECONDS = 0.1
 
 _OBJECT_STORE_BYTES = 200 * 2**20
 _FETCH_SECONDS = 60.0
+_REACH_SECONDS = 10.0
 _STARTS_PER_SLOT = 3
 
 
@@ -249,6 +251,8 @@ def _connect(workers: int | None) -> None:
             "object_store_memory": _OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
+    elif address != "auto":
+        _reach(address)
     before = signal.getsignal(signal.SIGTERM)
     try:
         # Ray puts the current folder on the path of its workers: it must be that of this code.
@@ -261,6 +265,17 @@ def _connect(workers: int | None) -> None:
         raise SpecError(f"--engine ray: no Ray at RAY_ADDRESS={address}: {text}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _reach(address: str) -> None:
+    """Asks whether anything listens there: Ray itself would try for more than ten minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise SpecError(f"RAY_ADDRESS={address}: it must be HOST:PORT of the cluster's head, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(f"RAY_ADDRESS={address}: no Ray cluster answers there: {error}") from error
 
 
 def _kill(actor: Any) -> None:  # noqa: ANN401

@@ -48,9 +48,15 @@ def train(
         yield from _Cohort(runs, place).train(commands)
         yield CohortEnded(number)
     except Exception as error:
-        too_large = isinstance(error, torch.OutOfMemoryError | MemoryError)
         reason = f"{type(error).__name__}: {error}"
-        yield CohortLost(number, reason, traceback.format_exc(), too_large)
+        yield CohortLost(number, reason, traceback.format_exc(), _too_large(error))
+
+
+def _too_large(error: Exception) -> bool:
+    """Whether the device ran out of memory (torch has no class of its own for a CPU that did)."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 class _Cohort:

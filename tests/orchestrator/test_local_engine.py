@@ -28,6 +28,7 @@ from orchestrator.engines.base import (
     RunFailed,
     RunFinished,
 )
+from orchestrator.engines.choice import choose
 from orchestrator.engines.inline import InlineEngine
 from orchestrator.engines.local import LocalEngine, local_slots
 from orchestrator.errors import SpecError
@@ -46,7 +47,15 @@ def inline(folder: Path, slots: int) -> Engine:
     return InlineEngine(Place("cpu", folder / "data", folder / "checkpoints", 30))
 
 
-ENGINES: dict[str, MakeEngine] = {"local": local, "inline": inline}
+def ray(folder: Path, slots: int) -> Engine:
+    place = Place("cpu", folder / "data", folder / "checkpoints", 30)
+    engine = choose("ray", "cpu", slots, 1.0).make(place, folder)
+    until_idle(engine, slots)
+    return engine
+
+
+ENGINES: dict[str, MakeEngine] = {"local": local, "inline": inline, "ray": ray}
+SLOW = {"ray": [pytest.mark.slow, pytest.mark.xdist_group("ray")]}
 WITH_PROCESSES: dict[str, MakeEngine] = {"local": local}
 
 ORCHESTRATOR = """
@@ -96,6 +105,11 @@ def until_ended(engine: Engine, cohorts: int = 1) -> list[Event]:
     )
 
 
+def until_idle(engine: Engine, slots: int) -> None:
+    """Waits until so many slots are free: one that was lost is made anew, which may take a while."""
+    until(engine, lambda _: engine.idle == slots)
+
+
 def train(engine: Engine, cohort: int, runs: Sequence[RunSpec]) -> list[Event]:
     engine.submit(cohort, runs)
     return until_ended(engine)
@@ -124,7 +138,9 @@ def children() -> set[psutil.Process]:
     return {process for process in found if process.status() != psutil.STATUS_ZOMBIE}
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=SLOW.get(name, ())) for name in ENGINES]
+)
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
@@ -270,7 +286,7 @@ def test_a_cancelled_cohort_is_lost_for_the_reason_given(engine: Engine) -> None
     lost = until_ended(engine)[-1]
     assert isinstance(lost, CohortLost)
     assert (lost.cohort, lost.reason) == (40, "it took too long")
-    assert engine.idle == slots
+    until_idle(engine, slots)
 
 
 @pytest.mark.slow
