@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,40 +70,67 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
     # A Ray takes seconds to start: not before there is something to do.
-    choice = None if options.engine == "ray" else _choose(options)
-    _check_data(sweep, options.data_dir)
-    tracking = Tracking(options.tracking_uri)
-    if closed := tracking.close_dead(sweep.name):
-        view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
-    checkpoints = STATE_DIR / "checkpoints" / sweep.name
-    spooled = STATE_DIR / "spool" / _digest(tracking.uri) / sweep.name
+    choice = None if options.engine == "ray" else choose_engine(options)
+    check_data({run.dataset for run in sweep.runs}, options.data_dir)
+    tracking = open_tracking(sweep.name, options, view)
+    checkpoints = checkpoint_dir(sweep.name)
     if options.fresh:
-        for folder in (checkpoints, spooled):
+        for folder in (checkpoints, spool_dir(tracking, sweep.name)):
             shutil.rmtree(folder, ignore_errors=True)
     complete = set() if options.fresh else set(tracking.complete(sweep.name))
     if all(run.run_key in complete for run in sweep.runs):
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
-    choice = choice or _choose(options)
-    tags = {**environment_tags(), "mimsweep.device": choice.kind}
-    parent_id = tracking.start_sweep(sweep.name, sweep.description, tags, {"sweep": sweep.name})
-    recorder = Recorder(tracking, sweep.name, parent_id, tags, Spool(spooled))
-    complete.update(recorder.deliver(complete))
+    choice = choice or choose_engine(options)
+    begun = begin(sweep.name, sweep.description, tracking, choice, options)
+    complete.update(begun.recorder.deliver(complete))
     todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, choice.kind)
-    place = Place(choice.kind, options.data_dir, checkpoints, CHECKPOINT_SECONDS)
-    engine = choice.make(place, STATE_DIR / "logs" / parent_id)
     state = State(sweep.name, len(todo.runs), len(todo.complete))
-    dispatcher = Dispatcher(engine, recorder, view, options.policy, state)
+    dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state)
     for cohort in todo.cohorts:
         dispatcher.add(cohort)
-    outcome = _dispatch(dispatcher, engine, recorder)
+    outcome = dispatch(dispatcher, begun)
     view.say(state.line())
     if outcome == Outcome({}):
         shutil.rmtree(checkpoints, ignore_errors=True)
     return outcome
 
 
-def _dispatch(dispatcher: Dispatcher, engine: Engine, recorder: Recorder) -> Outcome:
+@dataclass(frozen=True)
+class Invocation:
+    """What `run` and `search` work with: their parent run, its recorder, an engine."""
+
+    parent_id: str
+    recorder: Recorder
+    engine: Engine
+
+
+def open_tracking(name: str, options: Options, view: View) -> Tracking:
+    """Opens the store, and closes what a dead orchestrator of this sweep left."""
+    tracking = Tracking(options.tracking_uri)
+    if closed := tracking.close_dead(name):
+        view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
+    return tracking
+
+
+def begin(
+    name: str, description: str, tracking: Tracking, choice: Choice, options: Options
+) -> Invocation:
+    """Starts an invocation in the store.
+
+    Raises:
+        TrackingError: the store can't be used, or another orchestrator runs this sweep.
+    """
+    tags = {**environment_tags(), "mimsweep.device": choice.kind}
+    parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
+    recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
+    place = Place(choice.kind, options.data_dir, checkpoint_dir(name), CHECKPOINT_SECONDS)
+    return Invocation(parent_id, recorder, choice.make(place, STATE_DIR / "logs" / parent_id))
+
+
+def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
+    """Runs the dispatcher to its end or a signal, then ends the invocation in the store."""
+    recorder = begun.recorder
     status: Status = "FAILED"
     patience = STOP_SECONDS
     with _stop_signals() as interrupted:
@@ -114,24 +141,32 @@ def _dispatch(dispatcher: Dispatcher, engine: Engine, recorder: Recorder) -> Out
             elif not outcome.gave_up:
                 status, patience = "FAILED" if outcome.failed else "FINISHED", END_SECONDS
         finally:
-            engine.close()
+            begun.engine.close()
             state = dispatcher.state
             counts = {"runs_complete": state.complete, "runs_failed": state.failed}
             recorder.close(status, counts, patience)
     return outcome
 
 
-def _choose(options: Options) -> Choice:
+def choose_engine(options: Options) -> Choice:
+    """Returns the engine that is wanted, and the device it is for."""
     return choose(options.engine, options.device, options.workers, options.gpus_per_worker)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def checkpoint_dir(name: str) -> Path:
+    """Returns where the checkpoints of a sweep are."""
+    return STATE_DIR / "checkpoints" / name
 
 
-def _check_data(sweep: Sweep, data_dir: Path) -> None:
+def spool_dir(tracking: Tracking, name: str) -> Path:
+    """Returns where results of a sweep wait for the store."""
+    store = hashlib.sha256(tracking.uri.encode()).hexdigest()[:8]
+    return STATE_DIR / "spool" / store / name
+
+
+def check_data(datasets: Collection[str], data_dir: Path) -> None:
     """Loads, or downloads, the data sets that come as files before anything is started."""
-    names = sorted({run.dataset for run in sweep.runs if not run.dataset.startswith("toy")})
+    names = sorted(name for name in datasets if not name.startswith("toy"))
     if not names:
         return
     from models.data import DataError, load  # torch, only for who needs it

@@ -28,7 +28,7 @@ CASES = [
         product(LOSSES, [1, 2, 3], ["tanh", "relu", "swish"]), cycle(SHAPES)
     )
 ]
-"""(loss, inv_h, layers, activation, H, Z, D, B); five shapes against 63 others: all pairs meet."""
+"""(loss, inv_h, layers, activation, H, Z, D, B); five shapes and 63 others, in turn."""
 
 
 @dataclass
@@ -139,7 +139,8 @@ def test_no_less_exact_than_autograd_in_float32(case: Any) -> None:
     part = part_of(*case, steps=4)
     truth, autograd, got = part.double(), copy(part), copy(part)
     losses = truth.train(eager), autograd.train(eager), got.train(fused)
-    floor = 4e-6 * (1 + losses[0].abs())  # of a loss of canceling terms, in float32
+    # Terms cancel; and Adam's first steps are ±lr even where the gradient is nothing but rounding.
+    floor = 2e-5 * (1 + losses[0].abs())
     assert ((losses[2] - losses[0]).abs() <= 3 * (losses[1] - losses[0]).abs() + floor).all()
     if part.objective.model.act == "relu":
         return
