@@ -17,13 +17,14 @@ from dashboards.canvas import styled, wrapped
 from dashboards.statistics import facets
 
 _PANEL = (2.35, 1.9)  # inches, width and height
-_COLUMNS = 4
 _MOST_PANELS = 12
 _EARLY = 0.97  # share of the losses that the axis shows; the first epochs' are far above
 
 
 @styled
-def learning_curves(frame: pd.DataFrame, history: pd.DataFrame, x: str, hue: str) -> Figure:
+def learning_curves(
+    frame: pd.DataFrame, history: pd.DataFrame, x: str, hue: str, name: str
+) -> Figure:
     """Draws the losses of each epoch, a panel per value of `x` and a colour per value of `hue`.
 
     Solid: the median test loss of the seeds that still train, drawn while at least half of them do,
@@ -35,6 +36,7 @@ def learning_curves(frame: pd.DataFrame, history: pd.DataFrame, x: str, hue: str
         history: rows of `run_id`, `epoch`, `test_loss`, `train_loss`.
         x: the spec field that tells panels apart.
         hue: the spec field that tells curves apart.
+        name: the sweep's name, for the title.
 
     Raises:
         ValueError: there is no epoch to draw.
@@ -44,11 +46,15 @@ def learning_curves(frame: pd.DataFrame, history: pd.DataFrame, x: str, hue: str
     if data.empty:
         raise ValueError("the runs have no history of losses")
     panels = _spread(data[fields].drop_duplicates().sort_values(fields).to_dict("records"))
-    columns = min(_COLUMNS, len(panels))
+    # As few empty places as can be, and of several such ways the widest.
+    columns = min((5, 4, 3), key=lambda count: -len(panels) % count)
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(columns * _PANEL[0] + 1.2, rows * _PANEL[1] + 0.9))
     figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.05)
-    figure.suptitle("Learning curves", x=0.015, ha="left")
+    figure.suptitle(
+        wrapped(f"{name}: learning curves", figure.get_figwidth() * 10), x=0.015, ha="left"
+    )
     looks = style.looks(hue, distinct(data[hue]))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, panel in zip(grid, panels, strict=False):

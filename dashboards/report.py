@@ -160,11 +160,11 @@ def _table(section: Section) -> dict[str, Any]:
     fields = [*facets(section.runs, x, hue), x, hue]
     rows = []
     for values, group in table.groupby(fields, sort=False, dropna=False):
-        by_metric = group.set_index("metric")
+        by_metric = {row["metric"]: row for row in group.to_dict("records")}
         cells = [_field(value) for value in values]
         cells.append(_cell(int(group["n"].max())))
         for metric in section.metrics:
-            mean, low, high = (float(by_metric.loc[metric, n]) for n in ("mean", "low", "high"))
+            mean, low, high = (by_metric[metric][name] for name in ("mean", "low", "high"))
             cells.append(_cell(mean, "" if low != low else _interval(low, high)))
         rows.append(cells)
     labels = [style.metric(metric).label for metric in section.metrics]

@@ -102,6 +102,7 @@ RC: Any = {  # newer matplotlibs spell out the keys in its type, older ones don'
 }
 CAPTION_COLOUR = "#555555"
 PUBLISHED_COLOUR = "#9A9A9A"
+RECONSTRUCTED, POSTERIOR = "#D62728", "#2E8B57"
 PUBLISHED_LABEL = ", published"
 
 

@@ -210,6 +210,11 @@ class Training:
         """Takes runs out of the stack, without an end."""
         self._keep([row for row, slot in enumerate(self._slots) if slot.run.key not in keys])
 
+    def weights(self, key: str) -> dict[str, Tensor]:
+        """Returns a copy of the present weights of a live run by name, on the CPU."""
+        weights = self._stack.present_weights(self.live.index(key))
+        return {name: tensor[0].cpu() for name, tensor in weights.items()}
+
     def state(self) -> State:
         """Returns all that the live runs need to go on as if nothing had happened."""
         progress = [slot.progress() for slot in self._slots]

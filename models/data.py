@@ -3,6 +3,8 @@
 A toy mixture `toy<K>[_<D>]` has M Gaussians of equal weight and σ = 1.25/M in all D dimensions:
 |K| outer ones at (cos a_i, sin a_i) with a_i = 2π·i/M, and with K >= 0 one more, first, at the
 origin. M counts that one too, so the angles are uneven for K >= 0, as in the published study.
+A text mixture `toy<TEXT>` has a Gaussian of σ = (1/W, 1/H) at each pixel that Pillow's small bitmap
+font lights when it writes TEXT, W×H pixels: at ((u/W − 0.45)·3.6, (v/H − 0.45)·3.6), v upwards.
 Beyond two dimensions component m goes on with row m of the M×D row-major grid
 linspace(−10M, 10M, M·D), columns 2 to D − 1. With weights 1/M,
 
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,7 +105,7 @@ def load(name: str, data_dir: Path) -> DataSet:
     """Returns the data set called `name`.
 
     Args:
-        name: `toy<K>`, `toy<K>_<D>` or `pca-fashion-mnist<k>`.
+        name: `toy<K>`, `toy<K>_<D>`, `toy<TEXT>` or `pca-fashion-mnist<k>`.
         data_dir: where the files of image sets are, or are downloaded to; unused for toys.
 
     Raises:
@@ -113,13 +116,15 @@ def load(name: str, data_dir: Path) -> DataSet:
         if dims < 2:
             raise DataError(f"{name}: a toy mixture has at least 2 dimensions")
         return _toy(name, int(match[1]), dims)
+    if match := re.fullmatch(r"toy([A-Za-z][A-Za-z0-9]*)", name):
+        return _text(name, match[1])
     if match := re.fullmatch(r"pca-fashion-mnist([1-9]\d*)", name):
         from models.fashion import load_pca_fashion_mnist  # torchvision, only for who needs it
 
         return load_pca_fashion_mnist(int(match[1]), data_dir)
     raise DataError(
-        f"{name}: no such data set; there are toy<K> and toy<K>_<D> (toy4, toy4_20) and "
-        "pca-fashion-mnist<k> (pca-fashion-mnist20)"
+        f"{name}: no such data set; there are toy<K> and toy<K>_<D> (toy4, toy4_20), "
+        "toy<TEXT> (toyMIM) and pca-fashion-mnist<k> (pca-fashion-mnist20)"
     )
 
 
@@ -132,3 +137,19 @@ def _toy(name: str, outer: int, dims: int) -> Mixture:
     grid = torch.linspace(-10 * count, 10 * count, count * dims, dtype=torch.float64)
     means = torch.cat([plane, grid.reshape(count, dims)[:, 2:]], dim=1)
     return Mixture(name, means, torch.full((dims,), 1.25 / count, dtype=torch.float64))
+
+
+def _text(name: str, text: str) -> Mixture:
+    """Returns the mixture whose components are the pixels of a text."""
+    from PIL import Image, ImageDraw, ImageFont  # of all data sets this one alone needs it
+
+    font = ImageFont.load_default_imagefont()
+    left, top, right, bottom = (round(edge) for edge in font.getbbox(text))
+    width, height = right - left, bottom - top
+    image = Image.new("1", (width, height))
+    ImageDraw.Draw(image).text((0, 0), text, fill=1, font=font)
+    lit = torch.from_numpy(np.array(image, dtype=bool)).flip(0)
+    rows, columns = lit.nonzero(as_tuple=True)
+    u, v = columns.double() / width, rows.double() / height
+    means = torch.stack([(u - 0.45) * 3.6, (v - 0.45) * 3.6], dim=1)
+    return Mixture(name, means, torch.tensor([1 / width, 1 / height], dtype=torch.float64))

@@ -17,7 +17,7 @@ of their own. All quantities in nats but `rmse` (units of x) and accuracies (sha
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,8 +28,11 @@ from models.ksg import ksg_mutual_information
 from models.latent import LatentModel
 from models.losses import Noise
 from models.metrics import knn_accuracy
-from models.nn import Weights
-from models.sampling import Sampler
+from models.nn import Weights, padded
+from models.sampling import Moment, Sampler
+
+AT_ONCE = 8
+"""Minibatches that are measured at once."""
 
 
 @torch.no_grad()
@@ -76,17 +79,37 @@ def _test_terms(
 ) -> dict[str, Tensor]:
     """Returns x (N, D), z1 (N, Z) and the summands (N,) of the means over the test set."""
     names = ("z", "z_marginal", "anchor", "x")
-    test = sampler.minibatches("final", [(seed, 0)], names)
-    fresh = sampler.minibatches("final", [(seed, 1)], names)
-    return {
-        **_joined([_terms(model, weights, *batch) for batch in test], sampler.batch_size),
-        **_joined([_divergences(model, weights, *batch) for batch in fresh], sampler.batch_size),
-    }
+    test = [_terms(model, weights, *batch) for batch in _wide(sampler, "final", (seed, 0), names)]
+    fresh = [
+        _divergences(model, weights, *batch) for batch in _wide(sampler, "final", (seed, 1), names)
+    ]
+    return {**_joined(test, sampler.batch_size), **_joined(fresh, sampler.batch_size)}
+
+
+def _wide(
+    sampler: Sampler, split: Split, moment: Moment, names: Sequence[str]
+) -> Iterator[tuple[Tensor, Noise]]:
+    """Yields the items of a run, with shape (1, S·B', ·), S minibatches at once.
+
+    One run's minibatch is too small for what each of torch's operations costs.
+    """
+
+    def merged(tensor: Tensor, start: int) -> Tensor:
+        return tensor[start : start + AT_ONCE].mT.permute(1, 2, 0, 3).flatten(2).mT
+
+    for x, noise in sampler.parts(split, [moment], names):
+        for start in range(0, len(x), AT_ONCE):
+            fields = {name: merged(getattr(noise, name), start) for name in names}
+            yield merged(x, start), Noise(**fields)
 
 
 def _joined(rows: Sequence[Mapping[str, Tensor]], items: int) -> dict[str, Tensor]:
-    """Joins minibatches (1, B', …) to (N, …), padding dropped."""
-    return {name: torch.cat([row[name][0, :items] for row in rows]) for name in rows[0]}
+    """Joins results (1, S·B', …) to (N, …), padding dropped: of B' columns B are items."""
+
+    def kept(tensor: Tensor) -> Tensor:
+        return tensor[0].unflatten(0, (-1, padded(items)))[:, :items].flatten(0, 1)
+
+    return {name: torch.cat([kept(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _terms(model: LatentModel, weights: Weights, x: Tensor, noise: Noise) -> dict[str, Tensor]:
@@ -141,7 +164,7 @@ def _knn(
 ) -> dict[str, float]:
     rows = [
         {"z": model.encode(weights, x).sample(noise.z)}
-        for x, noise in sampler.minibatches("knn", [(seed, 0)], ("z",))
+        for x, noise in _wide(sampler, "knn", (seed, 0), ("z",))
     ]
     train_z = _joined(rows, sampler.batch_size)["z"]
     if not (train_z.isfinite().all() and test_z.isfinite().all()):

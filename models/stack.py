@@ -104,6 +104,10 @@ class Stack:
         """Makes the present weights of a run its best."""
         self.best[row] = self.weights[row]
 
+    def present_weights(self, row: int) -> dict[str, Tensor]:
+        """Returns a copy of the present weights of a run by name, each with shape (1, …)."""
+        return self._views(self.weights[row : row + 1].clone())
+
     def best_weights(self, row: int) -> dict[str, Tensor]:
         """Returns the best weights of a run by name, each with shape (1, …)."""
         return self._views(self.best[row : row + 1].clone())

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_results
+from orchestrator import cli_results, cli_search
 from orchestrator.cli_options import (
     as_json,
     cohort_size,
@@ -26,9 +26,8 @@ from orchestrator.cli_options import (
     sweep_file,
     tracking_uri,
 )
-from orchestrator.errors import MimsweepError, SpecError, TrainingError
-
-INTERRUPTED = 130
+from orchestrator.cli_training import INTERRUPTED, cohort_limit_of, end, training, training_options
+from orchestrator.errors import MimsweepError
 
 
 class _Commands(click.Group):
@@ -80,7 +79,7 @@ def plan(
     from orchestrator.plan import plan as make_plan
 
     loaded = load(sweep, overrides)
-    size = _cohort_size(cohort_size)
+    size = cohort_limit_of(cohort_size)
     kind, _ = local_slots(device, 1)
     complete = read_store(tracking_uri).complete(loaded.name)
     planned = make_plan(loaded.name, loaded.runs, complete, size, kind).to_json()
@@ -97,95 +96,23 @@ def plan(
 @sweep_file
 @overrides
 @tracking_uri
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray", "inline"]),
-    default="local",
-    show_default=True,
-    help="Where workers are: processes of this machine, actors of the Ray cluster at RAY_ADDRESS "
-    "(else of a Ray started here), or this process, for debugging.",
-)
-@device
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Workers; by default one per GPU, else one per CPU core.",
-)
-@click.option(
-    "--gpus-per-worker",
-    metavar="GPUS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Of each worker of the Ray engine on GPUs; a fraction lets workers share one.",
-)
-@cohort_size
-@click.option("--fail-fast", is_flag=True, help="Stop everything when a run fails.")
-@click.option(
-    "--max-failures",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Stop everything when so many runs have failed.",
-)
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1800,
-    show_default=True,
-    help="A cohort that ends no epoch for so long is lost, and tried again.",
-)
-@click.option(
-    "--retries",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="How often a lost cohort is tried again before it is split to find the guilty run.",
-)
+@training
 @click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
 def run(
     sweep: Path,
     overrides: Sequence[str],
     tracking_uri: str | None,
-    engine: str,
-    device: str,
-    workers: int | None,
-    gpus_per_worker: float,
-    cohort_size: str,
-    fail_fast: bool,
-    max_failures: int | None,
-    timeout: float,
-    retries: int,
     fresh: bool,
+    **how: Any,  # noqa: ANN401
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
-    from orchestrator.dispatch import Policy
     from orchestrator.progress import view
-    from orchestrator.run import Options, run_sweep
-    from orchestrator.tracking_store import resolve_uri
+    from orchestrator.run import run_sweep
 
     loaded = load(sweep, overrides)
-    options = Options(
-        engine=engine,
-        device=device,
-        workers=workers,
-        gpus_per_worker=gpus_per_worker,
-        cohort_size=_cohort_size(cohort_size),
-        tracking_uri=resolve_uri(tracking_uri),
-        data_dir=data_dir(),
-        policy=Policy(retries, timeout, 1 if fail_fast else max_failures),
-        fresh=fresh,
-    )
     with view() as shown:
-        outcome = run_sweep(loaded, options, shown)
-    if outcome.interrupted:
-        click.echo("mimsweep: interrupted; the same command completes what is missing", err=True)
-        sys.exit(INTERRUPTED)
-    if outcome.failed:
-        lines = [f"{run.run_name}: {reason}" for run, reason in outcome.failed.items()]
-        raise TrainingError("\n  ".join([f"{len(lines)} runs failed:", *lines]))
+        outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
+    end(outcome)
 
 
 @main.command()
@@ -226,14 +153,6 @@ def doctor(tracking_uri: str | None, as_json: bool) -> None:
     sys.exit(exit_code(checks))
 
 
-def _cohort_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise SpecError(f"--cohort-size {text}: it must be a whole number from 1, or auto")
-
-
 for _command in (
     cli_results.status,
     cli_results.results,
@@ -241,5 +160,6 @@ for _command in (
     cli_results.report,
     cli_results.verify,
     cli_results.ui,
+    cli_search.search,
 ):
     main.add_command(_command)

@@ -21,7 +21,7 @@ from orchestrator.spec import RunSpec
 from orchestrator.spool import Result, Row, Spool
 from orchestrator.tracking import Tracking
 from orchestrator.tracking_owner import HEARTBEAT_SECONDS
-from orchestrator.tracking_runs import Status
+from orchestrator.tracking_runs import SNAPSHOTS, WEIGHTS, Status
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ class Recorder:
     def finish(self, run: RunSpec, event: RunFinished) -> None:
         """Stores the results of a run, then makes it complete."""
         epochs = self._epochs.pop(run.run_key, [])
-        result = Result(run, epochs, event.metrics, event.weights)
+        result = Result(run, epochs, event.metrics, event.weights, event.snapshots)
         try:
             self._spool.put(result)
         except OSError as error:
@@ -182,7 +182,9 @@ class Recorder:
     def _store(self, result: Result, first: int) -> None:
         """Stores a result whose run is open, but the epochs before index `first`."""
         key, at = result.run.run_key, _now()
-        artifacts = {"spec.yaml": _spec_file(result.run), "weights.safetensors": result.weights}
+        artifacts = {"spec.yaml": _spec_file(result.run), WEIGHTS: result.weights}
+        if result.snapshots:
+            artifacts[SNAPSHOTS] = result.snapshots
 
         def store() -> None:
             run_id = self.open[key]

@@ -82,7 +82,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
     choice = choice or choose_engine(options)
-    begun = begin(sweep.name, sweep.description, tracking, choice, options)
+    begun = begin(sweep.name, sweep.description, tracking, choice, options, sweep.snapshots)
     complete.update(begun.recorder.deliver(complete))
     todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, choice.kind)
     state = State(sweep.name, len(todo.runs), len(todo.complete))
@@ -114,7 +114,12 @@ def open_tracking(name: str, options: Options, view: View) -> Tracking:
 
 
 def begin(
-    name: str, description: str, tracking: Tracking, choice: Choice, options: Options
+    name: str,
+    description: str,
+    tracking: Tracking,
+    choice: Choice,
+    options: Options,
+    snapshots: bool = False,
 ) -> Invocation:
     """Starts an invocation in the store.
 
@@ -124,7 +129,9 @@ def begin(
     tags = {**environment_tags(), "mimsweep.device": choice.kind}
     parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
     recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
-    place = Place(choice.kind, options.data_dir, checkpoint_dir(name), CHECKPOINT_SECONDS)
+    place = Place(
+        choice.kind, options.data_dir, checkpoint_dir(name), CHECKPOINT_SECONDS, snapshots
+    )
     return Invocation(parent_id, recorder, choice.make(place, STATE_DIR / "logs" / parent_id))
 
 

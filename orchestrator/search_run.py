@@ -117,10 +117,8 @@ def _evidence(study: Study, summary: Summary) -> tuple[dict[str, str], dict[str,
     tags = {"mimsweep.best": json.dumps(bests)[:4000]}
     for metric, importances in study.importances().items():
         tags[f"mimsweep.importance.{metric}"] = json.dumps(importances)
-    counts = ("trials", "complete", "pruned", "failed")
-    metrics = {
-        f"trials_{name}".replace("trials_trials", "trials"): getattr(summary, name)
-        for name in counts
+    metrics: dict[str, float] = {
+        f"trials_{name}": getattr(summary, name) for name in ("complete", "pruned", "failed")
     }
     if len(bests) == 1:
         objectives = study.search.objectives
@@ -131,16 +129,16 @@ def _evidence(study: Study, summary: Summary) -> tuple[dict[str, str], dict[str,
 
 def _draw(study: Study, table: pd.DataFrame, folder: Path) -> None:
     from dashboards.search_figures import draw_search
+    from dashboards.search_panels import Search as Shown
+    from dashboards.search_table import Objective
 
     search = study.search
-    draw_search(
-        table,
+    shown = Shown(
         name=search.name,
         description=search.description,
-        directions={objective.metric: objective.direction for objective in search.objectives},
+        objectives=[Objective(o.metric, o.maximize) for o in search.objectives],
         fields={field: dimension.log for field, dimension in search.space.items()},
-        seeds=search.objectives[0].seeds,
         default=search.default,
         importances=study.importances(),
-        folder=folder,
     )
+    draw_search(table, shown, folder)

@@ -58,13 +58,14 @@ ACTIVATIONS = Choices(now=("tanh", "swish", "relu"))
 P_Z = Choices(now=("anchor",), later=("prior", "marginal", "gmm-marginal"))
 Q_X = Choices(now=("marginal",), later=("anchor", "prior", "gmm-marginal"))
 Q_X_SAMPLES = Choices(now=("conditional", "marginal"))
-DATASETS = "toy<K>, toy<K>_<D> with D >= 2, pca-fashion-mnist<k> with k from 1 to 784"
+DATASETS = "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, pca-fashion-mnist<k> with k from 1 to 784"
 DATASETS_LATER = ("mnist", "fashion-mnist", "dynamic_mnist", "dynamic_fashion_mnist", "omniglot")
 
 _NUMBER = "0|[1-9][0-9]{0,8}"
 _TOY = re.compile(rf"toy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
 _PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})")
-_TEXT_OR_PAIRS = re.compile(r"toy[A-Za-z].*|Toy.+")
+_TEXT = re.compile(r"toy[A-Za-z][A-Za-z0-9]{0,19}")
+_PAIRS = re.compile(r"Toy.+")
 
 
 def data_dim(dataset: str) -> int:
@@ -78,12 +79,14 @@ def data_dim(dataset: str) -> int:
         if dim >= 2:
             return dim
         raise ValueError(f"{dataset} is not allowed; its dimension must be at least 2, not {dim}")
+    if _TEXT.fullmatch(dataset):
+        return 2
     if pca := _PCA.fullmatch(dataset):
         dim = int(pca[1])
         if 1 <= dim <= 784:
             return dim
         raise ValueError(f"{dataset} is not allowed; its dimension must be 1 to 784, not {dim}")
-    if dataset in DATASETS_LATER or _TEXT_OR_PAIRS.fullmatch(dataset):
+    if dataset in DATASETS_LATER or _PAIRS.fullmatch(dataset):
         raise ValueError(f"{dataset} is not available yet; allowed: {DATASETS}")
     raise ValueError(f"{dataset} is not allowed; allowed: {DATASETS}")
 

@@ -26,12 +26,14 @@ class Result:
         epochs: all its epochs.
         metrics: the final ones.
         weights: content of a safetensors file.
+        snapshots: likewise, of each epoch; empty where none were kept.
     """
 
     run: RunSpec
     epochs: Sequence[Row]
     metrics: Mapping[str, float]
     weights: bytes
+    snapshots: bytes = b""
 
 
 class Spool:
@@ -55,6 +57,8 @@ class Spool:
             "metrics": dict(result.metrics),
         }
         self._write(f"{key}.safetensors", result.weights)
+        if result.snapshots:
+            self._write(f"{key}.snapshots", result.snapshots)
         self._write(f"{key}.json", json.dumps(content).encode())
 
     def results(self) -> Iterator[Result]:
@@ -67,13 +71,15 @@ class Spool:
                     continue
                 weights = path.with_suffix(".safetensors").read_bytes()
                 epochs = [(int(epoch), metrics) for epoch, metrics in content["epochs"]]
-                yield Result(run, epochs, content["metrics"], weights)
+                film = path.with_suffix(".snapshots")
+                snapshots = film.read_bytes() if film.exists() else b""
+                yield Result(run, epochs, content["metrics"], weights, snapshots)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
 
     def remove(self, run_key: str) -> None:
         """Removes a result, which the store has now."""
-        for ending in ("json", "safetensors"):
+        for ending in ("json", "safetensors", "snapshots"):
             with suppress(OSError):
                 (self._folder / f"{run_key}.{ending}").unlink()
 

@@ -58,6 +58,7 @@ class Sweep:
         runs: all different, in the order of the file; the last field of the grid varies fastest.
         published: the table of published points that are drawn behind ours, if the file names one.
         claims: what the runs are to show.
+        snapshots: whether runs keep the weights of each epoch, for an animation.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Sweep:
     runs: list[RunSpec]
     published: Path | None = None
     claims: tuple[Claim, ...] = ()
+    snapshots: bool = False
 
 
 class _Document(BaseModel):
@@ -80,6 +82,7 @@ class _Document(BaseModel):
     figures: Figures | None = None
     published: Annotated[str, Field(min_length=1)] | None = None
     claims: Annotated[list[Claim], Field(min_length=1)] | None = None
+    snapshots: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         list(runs),
         _published(file, document, path),
         tuple(document.claims or ()),
+        document.snapshots,
     )
 
 

@@ -73,7 +73,8 @@ class Trials:
         self._trials_of: dict[str, list[Trial]] = {}
         self._measured_here: dict[str, Metrics] = {}
         self._leaving: list[tuple[list[RunSpec], str]] = []
-        self._best: int | None = None
+        best = study.summary().best
+        self._best = best["number"] if isinstance(best, dict) else None
 
     def more(self, dispatcher: Dispatcher) -> bool:
         """Drops the runs of trials that ended early, then makes new trials."""

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "orchestrator", "dashboards")
-MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "models"}
+MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "PIL", "models"}
 IN_WORKERS = {f"orchestrator.engines.{name}" for name in ("worker", "training", "checkpoint")}
 MAX_LINES = 300
 

@@ -24,12 +24,15 @@ class Place:
         data_dir: where data sets are.
         checkpoint_dir: where checkpoints are.
         checkpoint_seconds: time between two checkpoints of a cohort.
+        snapshots: whether runs keep the weights of each epoch. Such runs have no checkpoints: what
+            is lost starts anew, so that no epoch is missing.
     """
 
     device: str
     data_dir: Path
     checkpoint_dir: Path
     checkpoint_seconds: float
+    snapshots: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,19 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """A run has stopped and was measured; `weights` is the content of a safetensors file."""
+    """A run has stopped and was measured.
+
+    Attributes:
+        run_key: of the run.
+        metrics: the final ones.
+        weights: content of a safetensors file.
+        snapshots: likewise, each tensor with a leading axis of epochs; empty where none were kept.
+    """
 
     run_key: str
     metrics: dict[str, float]
     weights: bytes
+    snapshots: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save
 
 from models import cohort as training
-from models.data import load
+from models.cache import Cached
+from models.data import DataSet, Mixture, load
 from orchestrator.engines import checkpoint
 from orchestrator.engines.base import (
     CohortEnded,
@@ -26,6 +27,9 @@ from orchestrator.engines.base import (
 from orchestrator.engines.checkpoint import Record
 from orchestrator.metrics import EPOCH_METRICS
 from orchestrator.spec import VARIES_IN_COHORT, RunSpec
+
+CACHE_BYTES = 8 * 2**30
+"""Most disk space for the training passes of a sweep's image data; removed when it is complete."""
 
 
 def train(
@@ -59,14 +63,23 @@ def _too_large(error: Exception) -> bool:
     )
 
 
+def _data(name: str, place: Place) -> DataSet:
+    data = load(name, place.data_dir)
+    if isinstance(data, Mixture):
+        return data  # drawn in less time than read
+    return Cached(data, name, place.checkpoint_dir / "data", CACHE_BYTES)
+
+
 class _Cohort:
     def __init__(self, runs: Sequence[RunSpec], place: Place) -> None:
-        data = load(runs[0].dataset, place.data_dir)
+        data = _data(runs[0].dataset, place)
         self._training = training.Training(cohort_of(runs), data, place.device)
         self._place = place
         self._path = place.checkpoint_dir / f"{runs[0].run_key}-{len(runs)}.safetensors"
         self._records = {run.run_key: Record([], 0.0) for run in runs}
-        for key, saved in checkpoint.read(place.checkpoint_dir, self._training.live).items():
+        self._snapshots: dict[str, list[dict[str, torch.Tensor]]] = {}
+        resumable = [] if place.snapshots else self._training.live
+        for key, saved in checkpoint.read(place.checkpoint_dir, resumable).items():
             self._training.restore(key, saved.progress, saved.tensors)
             self._records[key] = saved.record
         self._since = self._saved = time.monotonic()
@@ -80,7 +93,8 @@ class _Cohort:
                 yield self._message(event)
             for command in commands():
                 self._obey(command)
-            if time.monotonic() - self._saved >= self._place.checkpoint_seconds:
+            due = time.monotonic() - self._saved >= self._place.checkpoint_seconds
+            if due and not self._place.snapshots:
                 self._save()
         self._path.unlink(missing_ok=True)
 
@@ -99,11 +113,22 @@ class _Cohort:
         match event:
             case training.EpochEnd(key=key, epoch=epoch):
                 record.epochs.append([epoch, *(getattr(event, name) for name in EPOCH_METRICS)])
+                if self._place.snapshots:
+                    kept = self._snapshots.setdefault(key, [])
+                    kept.append(self._training.weights(key))
                 return _epoch(key, record.epochs[-1])
             case training.RunEnd(key=key, metrics=metrics, weights=weights):
-                return RunFinished(key, {**metrics, "seconds": record.seconds}, save(weights))
+                metrics = {**metrics, "seconds": record.seconds}
+                return RunFinished(key, metrics, save(weights), self._film(key))
             case training.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
+
+    def _film(self, key: str) -> bytes:
+        """Returns the weights that a run had in each of its epochs, as a safetensors file."""
+        epochs = self._snapshots.pop(key, [])
+        if not epochs:
+            return b""
+        return save({name: torch.stack([e[name] for e in epochs]) for name in epochs[0]})
 
     def _clock(self) -> None:
         """Adds the time since the last call to all live runs."""

@@ -1,0 +1,174 @@
+"""What `figures` and `report` do: from the store alone to pictures and one page."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dashboards import canvas, figures
+from dashboards.learning import learning_curves
+from dashboards.published import read_published
+from dashboards.strips import strips
+from orchestrator.errors import SpecError
+from orchestrator.sweep import Sweep
+from orchestrator.table import results_table
+from orchestrator.tracking import Tracking
+
+NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
+
+_LOSSES = ("test_loss", "train_loss")
+_DURATIONS = ("seconds", "epochs_run")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep and what the store has of it.
+
+    Attributes:
+        sweep: the file.
+        store: to read.
+    """
+
+    sweep: Sweep
+    store: Tracking
+
+    @cached_property
+    def complete(self) -> pd.DataFrame:
+        """All complete runs of the experiment, as the store has them."""
+        return self.store.frame(self.sweep.name)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row per complete run of the sweep, as `mimsweep results` gives it."""
+        return results_table(self.complete, self.sweep.runs)
+
+    @cached_property
+    def axes(self) -> dict[str, Any]:
+        """What is drawn: `x`, `hue` and `metrics`."""
+        if self.sweep.figures:
+            return self.sweep.figures.model_dump()
+        return figures.default_axes(self.table)
+
+    @cached_property
+    def published(self) -> pd.DataFrame | None:
+        """The published points, if the sweep names some."""
+        return read_published(self.sweep.published) if self.sweep.published else None
+
+    def curves(self) -> figures.Curves:
+        """Returns the comparison curves."""
+        return figures.compare(self.table, published=self.published, **self.axes)
+
+    def others(self) -> dict[str, Figure]:
+        """Returns the other pictures of a sweep by name: learning, every run, durations."""
+        x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
+        history = self.store.history(list(self.table["run_id"]), _LOSSES)
+        drawn = {}
+        if not history.empty:
+            drawn["learning"] = learning_curves(self.table, history, x, hue, name)
+        title = f"{name}: every run"
+        drawn["seeds"] = strips(self.table, x, hue, self.axes["metrics"], title)
+        title = f"{name}: durations of the runs"
+        drawn["durations"] = strips(self.table, x, hue, _DURATIONS, title)
+        return drawn
+
+
+def draw_sweeps(
+    sweeps: Sequence[Sweep], store: Tracking, output: Path, latent: bool
+) -> Iterator[str]:
+    """Draws sweeps into folders of their names, and stores these on the sweeps' parent runs.
+
+    Args:
+        sweeps: to be drawn.
+        store: to read, and to add the figures to.
+        output: the folder of folders.
+        latent: whether to draw what the models learned, instead of how they compare.
+
+    Yields:
+        a line on each sweep.
+
+    Raises:
+        SpecError: none of them has complete runs, or one can't be drawn as its file says.
+    """
+    drawn = 0
+    for sweep in sweeps:
+        study = Study(sweep, store)
+        if study.table.empty:
+            yield f"{sweep.name}: no complete runs yet, nothing to draw"
+            continue
+        drawn += 1
+        folder = output / sweep.name
+        with told(sweep):
+            if latent:
+                from orchestrator.show_latent import draw_latent
+
+                yield from draw_latent(study, folder)
+            else:
+                _draw(study, folder)
+                yield f"{folder}: {len(study.table)} of {len(sweep.runs)} runs"
+        if folder.is_dir() and (parent_id := store.latest_parent(sweep.name)):
+            store.log_folder(parent_id, folder)
+    if not drawn:
+        raise SpecError(NOTHING)
+
+
+def _draw(study: Study, folder: Path) -> None:
+    sweep = study.sweep
+    figures.draw(
+        study.table,
+        name=sweep.name,
+        description=sweep.description,
+        folder=folder,
+        published=study.published,
+        **study.axes,
+    )
+    for stem, figure in study.others().items():
+        canvas.save(figure, folder, stem)
+
+
+def report_sweeps(sweeps: Sequence[Sweep], store: Tracking, output: Path) -> Iterator[str]:
+    """Writes one HTML file on sweeps, and stores it on their parent runs.
+
+    Yields:
+        a line on each sweep, and one on the file.
+
+    Raises:
+        SpecError: none of them has runs, or one can't be drawn as its file says.
+    """
+    from dashboards.report import write_report
+    from orchestrator.show_report import section
+
+    studies = [Study(sweep, store) for sweep in sweeps]
+    if all(study.table.empty for study in studies):
+        raise SpecError(NOTHING)
+    sections = []
+    for study in studies:
+        with told(study.sweep):
+            sections.append(section(study))
+        yield f"{study.sweep.name}: {len(study.table)} of {len(study.sweep.runs)} runs"
+    try:
+        write_report(sections, output)
+    except OSError as error:
+        raise SpecError(f"--output {output}: {error.strerror}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, output.name).write_bytes(output.read_bytes())
+        for study in studies:
+            if parent_id := store.latest_parent(study.sweep.name):
+                store.log_folder(parent_id, Path(folder))
+    yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
+
+
+@contextmanager
+def told(sweep: Sweep) -> Iterator[None]:
+    """Makes what the dashboards refuse an error of the sweep file."""
+    try:
+        yield
+    except ValueError as error:
+        raise SpecError(f"{sweep.name}: {error}") from error
