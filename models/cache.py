@@ -7,6 +7,7 @@ whatever their model and shape, in whichever process they train.
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -57,7 +58,8 @@ class Cached:
         if split not in KEPT:
             return self.data.draw(split, seed, epoch)
         path = self.folder / f"{self.name}-{split}-{seed}-{epoch}.npz"
-        with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(path) as file:
+        with suppress(OSError, ValueError, KeyError, BadZipFile):
+            file = np.load(BytesIO(path.read_bytes()))
             return torch.from_numpy(file["x"]), torch.from_numpy(file["labels"]).long()
         x, labels = self.data.draw(split, seed, epoch)
         # A disk that takes no more costs time, no results.
