@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _PLAYABLE = ["-pix_fmt", "yuv420p", "-crf", "20", "-vf", _EVEN]
 @styled
 def animate(
     films: Mapping[Column, Sequence[Scene]], title: str, description: str, folder: Path
-) -> Iterator[Path]:
+) -> list[Path]:
     """Writes `animation.gif` and `animation.mp4`; the latter needs the extra `animation`.
 
     Args:
@@ -35,8 +35,8 @@ def animate(
         description: below them.
         folder: where the files go.
 
-    Yields:
-        each file, once it is written.
+    Returns:
+        the files written.
     """
     writers: dict[str, AbstractMovieWriter] = {"gif": PillowWriter(fps=_FRAMES_PER_SECOND)}
     if ffmpeg := find_ffmpeg():
@@ -44,11 +44,13 @@ def animate(
         writers["mp4"] = FFMpegWriter(
             fps=_FRAMES_PER_SECOND, codec="libx264", extra_args=[*_EXACT, *_PLAYABLE]
         )
+    written = []
     for ending, writer in writers.items():
         path = folder / f"animation.{ending}"
         stage = Stage({heading: scenes[0] for heading, scenes in films.items()}, title, description)
         replace(path, partial(_shoot, writer, stage, films, ending))
-        yield path
+        written.append(path)
+    return written
 
 
 def _shoot(
@@ -60,6 +62,8 @@ def _shoot(
 ) -> None:
     FigureCanvasAgg(stage.figure)
     frames = max(map(len, films.values()))
+    stage.note(f"epoch {frames} of {frames}")
+    stage.freeze()
     # The ending tells ffmpeg, and Pillow, what to write.
     whole = path.with_suffix(f".{ending}")
     with writer.saving(stage.figure, str(whole), _DPI[ending]):

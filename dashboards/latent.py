@@ -1,7 +1,8 @@
 """Pictures of what models of two dimensions have learned: data space above, latent space below."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -13,12 +14,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from dashboards import style
 from dashboards.canvas import styled, wrapped
 
 _LEAST_SCALE = 0.01  # an ellipse is drawn no smaller
 _LEVELS = 6
+_MANY = 12
 _Z_LIMIT = 3.0
 _PANEL = 1.75  # inches
 
@@ -110,6 +113,11 @@ class Stage:
             self._axes[1][column].add_collection(ellipses, autolim=False)
             self._moving += [*points, ellipses]
 
+    def freeze(self) -> None:
+        """Keeps everything where it is, whatever is shown next."""
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+
     def note(self, text: str) -> None:
         """Writes into the corner."""
         self._note.set_text(text)
@@ -117,23 +125,28 @@ class Stage:
 
 @styled
 def samples_figure(scenes: Mapping[Column, Scene], title: str, description: str = "") -> Figure:
-    """Draws samples of p(x|z) for z on a grid, each in the colour of its z."""
-    figure, axes = _canvas(scenes, 2, title)
-    for column, (heading, scene) in enumerate(scenes.items()):
-        colours = _colours(scene.grid_z)
-        axes[0][column].set_title("\n".join(filter(None, heading)))
-        _levels(axes[0][column], scene)
-        for row, points in enumerate((scene.samples, scene.grid_z)):
-            axes[row][column].scatter(
-                points[:, 0], points[:, 1], c=colours, s=2.2, lw=0, zorder=3, rasterized=True
-            )
-        _frame(axes[0][column], float(scene.axis[-1]))
-        _frame(axes[1][column], _Z_LIMIT)
-    _label(axes[0], "x")
-    _label(axes[1], "z")
-    caption = "Above: a sample of p(x|z) for each z of the grid below, in its colour."
+    """Draws samples of p(x|z) for z on a grid, each in the colour of its z; the key comes first."""
+    figure, (row,) = _canvas([*scenes, ("", "")], 1, title, share=False)
+    key, *above = row
+    first = next(iter(scenes.values()))
+    key.set_title("latent plane")
+    _coloured(key, first.grid_z, first.grid_z)
+    _frame(key, _Z_LIMIT)
+    key.set(xlabel="z₁", ylabel="z₂")
+    for axes, (heading, scene) in zip(above, scenes.items(), strict=True):
+        axes.set_title("\n".join(filter(None, heading)))
+        _levels(axes, scene)
+        _coloured(axes, scene.samples, scene.grid_z)
+        _frame(axes, float(scene.axis[-1]))
+        axes.set(xlabel="x₁", ylabel="x₂")
+    caption = "A sample of p(x|z) for each z of the latent plane, in its colour, over P(x)."
     _caption(figure, description, caption)
     return figure
+
+
+def _coloured(axes: Axes, points: Array, z: Array) -> None:
+    # As an image also in vector files: thousands of points would make them slow.
+    axes.scatter(points[:, 0], points[:, 1], c=_colours(z), s=2.2, lw=0, zorder=3, rasterized=True)
 
 
 def _ellipses(axes: Axes, scene: Scene) -> EllipseCollection:
@@ -142,7 +155,7 @@ def _ellipses(axes: Axes, scene: Scene) -> EllipseCollection:
     return EllipseCollection(
         widths[:, 0], widths[:, 1], np.zeros(len(widths)), units="xy", offsets=scene.z_mean,
         offset_transform=axes.transData, facecolors="none", edgecolors=style.POSTERIOR,
-        linewidths=0.7, alpha=0.8, zorder=3,
+        linewidths=0.5, alpha=0.55, zorder=3,
     )  # fmt: skip
 
 
@@ -164,7 +177,10 @@ def _levels(axes: Axes, scene: Scene) -> None:
         return
     # In equal steps of the density's square root: the tails of a mode show as well as its top.
     density = np.exp(scene.log_p_x / 2)
-    levels = density.max() * (np.arange(1, _LEVELS + 1) / (_LEVELS + 1))
+    modes = int(((maximum_filter(density, 3) == density) & (density > density.max() / 2)).sum())
+    # Of many modes, the pixels of a text, only an outline: more lines would hide the points.
+    shares = np.array([0.4]) if modes > _MANY else np.arange(1, _LEVELS + 1) / (_LEVELS + 1)
+    levels = density.max() * shares
     axes.contour(
         scene.axis, scene.axis, density, levels, colors="#000000", linewidths=0.5, zorder=2
     )
@@ -179,13 +195,14 @@ def _frame(axes: Axes, limit: float) -> None:
 
 
 def _canvas(
-    scenes: Mapping[Column, Scene], rows: int, title: str
+    columns: Collection[Column], rows: int, title: str, share: bool = True
 ) -> tuple[Figure, Sequence[Sequence[Axes]]]:
-    count = len(scenes)
+    count = len(columns)
     figure = Figure(figsize=(max(3.6, count * _PANEL + 1.5), rows * _PANEL + 1.25))
     figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
     figure.suptitle(wrapped(title, figure.get_figwidth() * 10), x=0.015, ha="left")
-    grid = figure.subplots(rows, count, squeeze=False, sharex="row", sharey="row")
+    how: Literal["row", "none"] = "row" if share else "none"
+    grid = figure.subplots(rows, count, squeeze=False, sharex=how, sharey=how)
     return figure, grid.tolist()
 
 

@@ -21,6 +21,12 @@ _MOST_PANELS = 12
 _EARLY = 0.97  # share of the losses that the axis shows; the first epochs' are far above
 
 
+def runs_drawn(frame: pd.DataFrame, x: str, hue: str) -> list[str]:
+    """Returns the `run_id` of the runs whose history `learning_curves` draws: not all of many."""
+    fields = _fields(frame, x, hue)
+    return frame.merge(pd.DataFrame(_panels(frame, fields)), on=fields)["run_id"].tolist()
+
+
 @styled
 def learning_curves(
     frame: pd.DataFrame, history: pd.DataFrame, x: str, hue: str, name: str
@@ -41,11 +47,11 @@ def learning_curves(
     Raises:
         ValueError: there is no epoch to draw.
     """
-    fields = list(dict.fromkeys([*facets(frame, x, hue), x]))
+    fields = _fields(frame, x, hue)
     data = history.merge(frame[["run_id", hue, *fields]], on="run_id")
     if data.empty:
         raise ValueError("the runs have no history of losses")
-    panels = _spread(data[fields].drop_duplicates().sort_values(fields).to_dict("records"))
+    panels = _panels(data, fields)
     # As few empty places as can be, and of several such ways the widest.
     columns = min((5, 4, 3), key=lambda count: -len(panels) % count)
     columns = min(columns, len(panels))
@@ -122,7 +128,13 @@ def _limit(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_xlim(0, max(2, int(data["epoch"].max())) * 1.02)
 
 
-def _spread(panels: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+def _fields(frame: pd.DataFrame, x: str, hue: str) -> list[str]:
+    return list(dict.fromkeys([*facets(frame, x, hue), x]))
+
+
+def _panels(frame: pd.DataFrame, fields: list[str]) -> list[dict[Any, Any]]:
+    """Returns the values of `fields` that get a panel, evenly spaced ones of many."""
+    panels = frame[fields].drop_duplicates().sort_values(fields).to_dict("records")
     if len(panels) <= _MOST_PANELS:
         return panels
     chosen = np.linspace(0, len(panels) - 1, _MOST_PANELS).round().astype(int)

@@ -105,14 +105,20 @@ class Study(StudyReader):
         if len(self._running) >= self.search.parallel:
             return []
         places = min(self.search.parallel, self.left()) - len(self._running)
-        return [self._ask() for _ in range(places)]
+        return [asked for _ in range(places) if (asked := self._ask())]
 
-    def _ask(self) -> Asked:
+    def _ask(self) -> Asked | None:
         if self.search.sampler == "grid" and not self._trials(TrialState.WAITING):
             known = [_params(trial) for trial in self._trials()]
             for point in [point for point in grid(self.search) if point not in known][:1]:
                 self._study.enqueue_trial(point)
-        trial = self._study.ask(self._distributions)
+        try:
+            trial = self._study.ask(self._distributions)
+        except ValueError:  # a point that a user has enqueued, which no distribution can hold
+            for left in self._trials(TrialState.RUNNING):
+                if left.number not in self._running:
+                    self._study.tell(left.number, state=TrialState.FAIL)
+            return None
         self._running[trial.number] = trial
         return Asked(trial.number, dict(trial.params))
 

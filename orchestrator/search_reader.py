@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,10 +101,11 @@ class StudyReader:
         counts = dict.fromkeys(ENDED.values(), 0)
         for trial in self._ended():
             counts[ENDED[trial.state]] += 1
-        best = [
-            {"number": trial.number, "params": trial.params, "values": trial.values}
-            for trial in (self._study.best_trials if counts["complete"] else [])
-        ]
+        best: list[dict[str, Any]] = []
+        for trial in self._study.best_trials if counts["complete"] else []:
+            if trial.params not in [other["params"] for other in best]:
+                row = {"number": trial.number, "params": trial.params, "values": trial.values}
+                best.append(row)
         several = len(self.search.objectives) > 1
         chosen = best if several else next(iter(best), None)
         return Summary(self.search.name, sum(counts.values()), **counts, best=chosen)
@@ -133,11 +135,14 @@ class StudyReader:
         complete = self._trials(TrialState.COMPLETE)
         found = {}
         for index, objective in enumerate(self.search.objectives):
-            values = {_value(index, trial) for trial in complete}
-            if len(self.search.space) >= 2 and len(values) >= _FEWEST_VALUES:
-                found[objective.metric] = optuna.importance.get_param_importances(
-                    self._study, target=functools.partial(_value, index)
-                )
+            # Optuna takes low values of a target to be good ones, and warns that it does.
+            low = functools.partial(_low, index, -1 if objective.maximize else 1)
+            if len(self.search.space) < 2 or len(set(map(low, complete))) < _FEWEST_VALUES:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                importances = optuna.importance.get_param_importances(self._study, target=low)
+            found[objective.metric] = importances
         return found
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -152,6 +157,7 @@ class StudyReader:
         return [trial for trial in self._trials(*ENDED) if trial.number not in replaced]
 
 
-def _value(index: int, trial: FrozenTrial) -> float:
+def _low(index: int, sign: int, trial: FrozenTrial) -> float:
+    """Returns the value of an objective, the better the lower."""
     assert trial.values is not None
-    return trial.values[index]
+    return sign * trial.values[index]

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dashboards import canvas, figures
-from dashboards.learning import learning_curves
+from dashboards.learning import learning_curves, runs_drawn
 from dashboards.published import read_published
 from dashboards.strips import strips
 from orchestrator.errors import SpecError
@@ -69,7 +69,7 @@ class Study:
     def others(self) -> dict[str, Figure]:
         """Returns the other pictures of a sweep by name: learning, every run, durations."""
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
-        history = self.store.history(list(self.table["run_id"]), _LOSSES)
+        history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
         drawn = {}
         if not history.empty:
             drawn["learning"] = learning_curves(self.table, history, x, hue, name)

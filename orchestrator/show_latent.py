@@ -50,11 +50,13 @@ def picked(study: Study) -> dict[Column, tuple[RunSpec, str]]:
     x, hue = study.axes["x"], study.axes["hue"]
     drawn = drawn[drawn["seed"] == drawn["seed"].min()]
     found: dict[Column, tuple[RunSpec, str]] = {}
-    for value in chosen(distinct(drawn[x])):
+    values = chosen(distinct(drawn[x]))
+    for value in values:
         for model, look in style.looks(hue, distinct(drawn[hue])).items():
             rows = drawn[(drawn[x] == value) & (drawn[hue] == model)]
             for row in rows.head(1).to_dict("records"):
-                heading = (look.label, f"{x} = {style.value(value)}")
+                place = f"{x} = {style.value(value)}" if len(values) > 1 else ""
+                heading = (look.label, place)
                 found[heading] = (by_key[row["run_key"]], row["run_id"])
     return found
 

@@ -1,4 +1,4 @@
-"""The parts of docker/compose.yaml without Docker: PostgreSQL, a real MLflow server, two Ray nodes."""
+"""The parts of docker/compose.yaml without Docker: PostgreSQL, an MLflow server, two Ray nodes."""
 
 import os
 import pwd

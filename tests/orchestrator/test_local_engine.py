@@ -106,7 +106,7 @@ def until_ended(engine: Engine, cohorts: int = 1) -> list[Event]:
 
 
 def until_idle(engine: Engine, slots: int) -> None:
-    """Waits until so many slots are free: one that was lost is made anew, which may take a while."""
+    """Waits until so many slots are free: one that was lost is made anew, which takes a while."""
     until(engine, lambda _: engine.idle == slots)
 
 
