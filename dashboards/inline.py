@@ -24,6 +24,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
         name: a prefix of its element ids, unique in the page: letters, digits, hyphens.
         alt: what it shows, in words.
     """
+    figure.suptitle("")  # the page has a heading
     svg = _METADATA.sub("", _HEAD.sub("", to_svg(figure)))
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)

@@ -108,7 +108,6 @@ def _page(section: Section, key: str) -> dict[str, Any]:
             {
                 "title": picture.title,
                 "svg": inline_svg(picture.figure, f"{key}-{index}", picture.alt),
-                "alt": picture.alt,
             }
             for index, picture in enumerate(section.pictures)
         ],

@@ -1,5 +1,6 @@
 """Means over seeds with their uncertainty, from a tidy frame of complete runs."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,6 +106,13 @@ def summary(values: NDArray[np.float64]) -> tuple[int, float, float, float, floa
         same = float(values[0])
         return n, same, 0.0, same, same
     mean = float(values.mean())
+    low, high = _bootstrap(tuple(values.tolist()))
+    # Rounding alone can put the mean of nearly equal values outside.
+    return n, mean, float(values.std(ddof=1)), min(low, mean), max(high, mean)
+
+
+@functools.lru_cache(maxsize=100_000)  # a report asks for the same groups several times
+def _bootstrap(values: tuple[float, ...]) -> tuple[float, float]:
     # The percentile method, because BCa is undefined where leaving out a seed changes nothing.
     interval = bootstrap(
         (values,),
@@ -114,6 +122,4 @@ def summary(values: NDArray[np.float64]) -> tuple[int, float, float, float, floa
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    # Rounding alone can put the mean of nearly equal values outside.
-    low, high = min(float(interval.low), mean), max(float(interval.high), mean)
-    return n, mean, float(values.std(ddof=1)), low, high
+    return float(interval.low), float(interval.high)

@@ -20,7 +20,7 @@ from orchestrator.errors import TrackingError
 State = Literal["OK", "WARN", "FAIL"]
 
 _PACKAGES = ("mimsweep", "torch", "torchvision", "numpy", "numba", "mlflow", "optuna")
-_OPTIONAL = {"ray": "--engine ray", "psycopg2-binary": "a PostgreSQL store"}
+_OPTIONAL = {"ray": "--engine ray", "psycopg": "a PostgreSQL store"}
 # The folder of each data set that comes as files, and what of it must be there.
 _DATA_SETS = {"Fashion-MNIST": "FashionMNIST/raw", "MNIST": "MNIST/raw", "Omniglot": "omniglot-py"}
 _GIB = 2**30
