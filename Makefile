@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SWEEP ?= sweeps/bottleneck.yaml
-SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/smoke.yaml
+SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test lint format check figures ui bench reproduction constraints clean
+.PHONY: help setup run test lint format check figures report ui bench reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ format: $(READY) ## let ruff fix what it can
 check: lint ## what CI runs: lint and all tests but those that need a GPU
 	$(BIN)/python -m pytest -n auto -m "not gpu"
 
-figures: $(READY) ## draw the curves of every sweep that has complete runs
-	$(BIN)/mimsweep figures $(SWEEPS)
+figures: $(READY) ## draw every sweep that has complete runs: curves, latent pictures, the animation
+	$(BIN)/mimsweep figures --latent $(SWEEPS)
+
+report: $(READY) ## write report.html on every sweep that is in the store
+	$(BIN)/mimsweep report $(SWEEPS)
 
 ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000
 	$(BIN)/mimsweep ui

@@ -17,7 +17,8 @@ from dashboards.canvas import styled, wrapped
 from dashboards.statistics import facets
 
 _PANEL = (2.35, 1.9)  # inches, width and height
-_MOST_PANELS = 12
+_PANELS = (4, 12)  # where there are many: at least, and at most
+_RUNS = 300  # whose histories are asked for, about: each takes some milliseconds in the store
 _EARLY = 0.97  # share of the losses that the axis shows; the first epochs' are far above
 
 
@@ -48,10 +49,10 @@ def learning_curves(
         ValueError: there is no epoch to draw.
     """
     fields = _fields(frame, x, hue)
+    panels = _panels(frame, fields)
     data = history.merge(frame[["run_id", hue, *fields]], on="run_id")
     if data.empty:
         raise ValueError("the runs have no history of losses")
-    panels = _panels(data, fields)
     # As few empty places as can be, and of several such ways the widest.
     columns = min((5, 4, 3), key=lambda count: -len(panels) % count)
     columns = min(columns, len(panels))
@@ -135,9 +136,11 @@ def _fields(frame: pd.DataFrame, x: str, hue: str) -> list[str]:
 def _panels(frame: pd.DataFrame, fields: list[str]) -> list[dict[Any, Any]]:
     """Returns the values of `fields` that get a panel, evenly spaced ones of many."""
     panels = frame[fields].drop_duplicates().sort_values(fields).to_dict("records")
-    if len(panels) <= _MOST_PANELS:
+    least, most = _PANELS
+    count = min(most, max(least, _RUNS * len(panels) // len(frame)))
+    if len(panels) <= count:
         return panels
-    chosen = np.linspace(0, len(panels) - 1, _MOST_PANELS).round().astype(int)
+    chosen = np.linspace(0, len(panels) - 1, count).round().astype(int)
     return [panels[index] for index in chosen]
 
 

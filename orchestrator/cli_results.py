@@ -90,7 +90,7 @@ def results(
 @click.option(
     "--latent",
     is_flag=True,
-    help="Draw, from their stored weights, what runs of two dimensions have learned.",
+    help="Draw also, from stored weights, what runs of two dimensions learned.",
 )
 def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, latent: bool) -> None:
     """Draw sweeps from their complete runs; store the figures on the parent run too."""

@@ -89,7 +89,7 @@ def draw_sweeps(
         sweeps: to be drawn.
         store: to read, and to add the figures to.
         output: the folder of folders.
-        latent: whether to draw what the models learned, instead of how they compare.
+        latent: whether to draw what models of two dimensions have learned, too.
 
     Yields:
         a line on each sweep.
@@ -106,14 +106,13 @@ def draw_sweeps(
         drawn += 1
         folder = output / sweep.name
         with told(sweep):
+            _draw(study, folder)
+            yield f"{folder}: {len(study.table)} of {len(sweep.runs)} runs"
             if latent:
                 from orchestrator.show_latent import draw_latent
 
                 yield from draw_latent(study, folder)
-            else:
-                _draw(study, folder)
-                yield f"{folder}: {len(study.table)} of {len(sweep.runs)} runs"
-        if folder.is_dir() and (parent_id := store.latest_parent(sweep.name)):
+        if parent_id := store.latest_parent(sweep.name):
             store.log_folder(parent_id, folder)
     if not drawn:
         raise SpecError(NOTHING)

@@ -142,6 +142,14 @@ class Reader:
         parents = self._search(sweep, _PARENTS)
         return [tracking_runs.invocation(run) for run in reversed(parents)]
 
+    @told
+    def artifact_place(self) -> str | None:
+        """Where the store keeps artifacts (a path or a URI); None if there is no store yet."""
+        if self._opened is None:
+            return None
+        experiments = self._opened.search_experiments(max_results=1)
+        return str(experiments[0].artifact_location) if experiments else ""
+
     @property
     def _client(self) -> Any:  # noqa: ANN401
         if self._opened is None:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -86,9 +87,7 @@ def postgres() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder)
 
 
-def until_open(
-    port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 90
-) -> None:
+def until_open(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port))):
@@ -199,9 +198,13 @@ class Cluster:
         self._log = folder / "ray.txt"
         port = self.address.rpartition(":")[2]
         self.nodes = [self._node("--head", "--port", port, "--include-dashboard=false")]
-        until_open(int(port), self.nodes[0], self._log)
-        self.nodes.append(self._node("--address", self.address))
-        self._until_up(2)
+        try:
+            until_open(int(port), self.nodes[0], self._log)
+            self.nodes.append(self._node("--address", self.address))
+            self._until_up(2)
+        except BaseException:
+            self.stop()
+            raise
 
     def _node(self, *options: str) -> subprocess.Popen[bytes]:
         command = [RAY, "start", "--block", "--num-cpus=1", "--node-ip-address=127.0.0.1"]
@@ -244,6 +247,9 @@ class Cluster:
 def test_a_sweep_completes_on_two_ray_nodes(
     lost: bool, expected: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Ray's own default depends on whether it has left a token in the home folder.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     cluster = Cluster(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     bench = faults.Bench(tmp_path / "bench", seed=2, options=["--engine", "ray"])

@@ -131,3 +131,26 @@ BAD_IMAGES = ["pca-fashion-mnist", "pca-fashion-mnist0", "pca-fashion-mnist785",
 def test_no_such_data_set(name: str) -> None:
     with pytest.raises(DataError, match=name):
         load(name, Path("nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "components"),
+    [("MIM", (18, 11), 60), ("VAE", (18, 11), 64), ("AE", (12, 11), 46)],
+)
+def test_text_mixtures_have_a_component_per_lit_pixel(
+    text: str, size: tuple[int, int], components: int
+) -> None:
+    mixture = load(f"toy{text}", Path())
+    assert isinstance(mixture, Mixture)
+    assert (mixture.classes, mixture.dims) == (components, 2)
+    assert mixture.scale.tolist() == [1 / size[0], 1 / size[1]]
+    pixels = (mixture.means / 3.6 + 0.45) * torch.tensor(size)
+    assert torch.allclose(pixels, pixels.round(), atol=1e-9)
+    assert len({tuple(pixel) for pixel in pixels.round().tolist()}) == components
+
+
+def test_a_text_stands_upright() -> None:
+    # An L has most of its pixels low and left; upside down or mirrored it has not.
+    means = load("toyL", Path()).means  # type: ignore[attr-defined]
+    assert (means[:, 1] < means[:, 1].mean()).sum() > len(means) / 2
+    assert (means[:, 0] == means[:, 0].min()).sum() >= 5

@@ -80,8 +80,6 @@ def test_data_sets_and_their_dimensions(dataset: str, dim: int) -> None:
         "dynamic_mnist",
         "dynamic_fashion_mnist",
         "omniglot",
-        "toyMIM",
-        "toyAE",
         "Toy4",
         "Toy4_20",
         "ToyMIM",
