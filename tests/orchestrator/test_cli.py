@@ -320,10 +320,9 @@ def test_results_into_a_file_of_unknown_ending(sweep: Path, store: Tracking, her
 def test_figures_without_complete_runs(sweep: Path, here: Path) -> None:
     result = mimsweep("figures", sweep)
     assert result.exit_code == 2
-    assert result.stderr.splitlines() == [
-        "toy: no complete runs yet, nothing to draw",
-        "mimsweep: no sweep has complete runs; start one with `mimsweep run SWEEP`",
-    ]
+    assert result.stderr.splitlines()[-1] == (
+        "mimsweep: no sweep has complete runs; start one with `mimsweep run SWEEP`"
+    )
     assert os.listdir(here) == ["toy.yaml"]
 
 
