@@ -25,7 +25,7 @@ MIMSWEEP = Path(sys.executable).with_name("mimsweep")
 MARK = "MIMSWEEP_FAULT_TEST"
 SWEEP = """
 name: faults
-fixed: {dataset: toy4, mid_dim: 20, epochs: 40}
+fixed: {dataset: toy4, mid_dim: 200, epochs: 120, warmup: 20}
 grid: {model: [mim, vae], z_dim: [2, 3], seed: 1..3}
 """
 RUNS = 12
