@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SWEEP ?= sweeps/bottleneck.yaml
+SEARCH ?= sweeps/search_warmup.yaml
+MINUTES ?= 20
 SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test lint format check figures report ui bench reproduction constraints clean
+.PHONY: help setup run test test-faults soak lint format check figures report ui search bench reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -25,6 +27,12 @@ run: $(READY) ## train a sweep and draw its curves (SWEEP=sweeps/smoke.yaml for 
 
 test: $(READY) ## run the quick tests
 	$(BIN)/python -m pytest -n auto
+
+test-faults: $(READY) ## inject each kind of fault into a real sweep
+	$(BIN)/python -m pytest tests/test_faults.py -m slow
+
+soak: $(READY) ## inject faults at random (MINUTES=20)
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
@@ -46,6 +54,9 @@ report: $(READY) ## write report.html on every sweep that is in the store
 
 ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000
 	$(BIN)/mimsweep ui
+
+search: $(READY) ## search the best warm-up (SEARCH=sweeps/search_warmup.yaml)
+	$(BIN)/mimsweep search $(SEARCH)
 
 bench: $(READY) ## measure the cost of a run alone, in a cohort, and in a plain PyTorch loop
 	$(BIN)/python benchmarks/cohort_cost.py

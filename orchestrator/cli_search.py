@@ -51,11 +51,13 @@ def search(
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Search the best hyper-parameters; go on where it was left."""
-    from orchestrator.progress import view
-    from orchestrator.search_run import run_search
     from orchestrator.searchfile import load_search
 
     loaded = load_search(search)
+    # Optuna and MLflow take seconds to load: not for a file that is wrong.
+    from orchestrator.progress import view
+    from orchestrator.search_run import run_search
+
     if trials is not None:
         loaded = dataclasses.replace(loaded, trials=trials)
     with view() as shown:

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from orchestrator.engines.local import local_slots
 from orchestrator.errors import TrackingError
@@ -125,13 +126,14 @@ def _store(uri: str) -> Iterator[Check]:
 
 
 def _artifacts(uri: str, place: str) -> Check:
-    local = place.removeprefix("file://") if "://" not in place.removeprefix("file://") else None
+    parts = urlsplit(place)
+    local = parts.path if parts.scheme in ("", "file") else None
     if local is not None and not uri.startswith(_HTTP):
         return _writable("artifacts", Path(local), "weights and figures go there")
     if local is not None:
         text = f"the server does not serve them: {local} must be the same folder on both machines"
         return Check("artifacts", "WARN", text)
-    return Check("artifacts", "OK", f"stored by {place.partition(':')[0]}; not written to now")
+    return Check("artifacts", "OK", f"stored by {parts.scheme}; not written to now")
 
 
 def _clock(uri: str) -> Check:

@@ -12,8 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from orchestrator.claims import MetricName
 from orchestrator.searchspace import Dimension, read_dimension
-from orchestrator.spec import SPEC_VERSION, RunSpec, explain, one_of
-from orchestrator.sweep import (
+from orchestrator.settings import (
     Name,
     Setting,
     check_varied,
@@ -21,6 +20,7 @@ from orchestrator.sweep import (
     read_model,
     read_setting,
 )
+from orchestrator.spec import SPEC_VERSION, RunSpec, explain, one_of
 from orchestrator.yamlfile import YamlFile, YamlPath, load_yaml
 
 DIRECTIONS = ("minimize", "maximize")

@@ -4,16 +4,15 @@ The nodes need the same mimsweep installed, and the data sets at the same absolu
 checkpoint folder: where a node doesn't share it, a run whose node is lost starts anew elsewhere.
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import signal
 import socket
-import threading
 import time
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,18 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
+from orchestrator.engines.actor import Actor
 from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
 from orchestrator.engines.local import KEEP_MEMORY, ONE_THREAD
 from orchestrator.errors import SpecError, TrainingError
 from orchestrator.spec import RunSpec
 
-GATHER_SECONDS = 0.1
-"""How long an actor gathers events before it sends them."""
-
 _OBJECT_STORE_BYTES = 200 * 2**20
 _FETCH_SECONDS = 60.0
 _REACH_SECONDS = 10.0
 _STARTS_PER_SLOT = 3
+_HEAD_SECONDS = 5.0
+_HEAD_GONE_SECONDS = 30.0
 
 
 class RayEngine:
@@ -69,6 +68,8 @@ class RayEngine:
         )
         self._place = place
         self._failed_starts = 0
+        self._head: str = ray.get_runtime_context().gcs_address
+        self._asked = self._answered = time.monotonic()
         self._lost: list[Event] = []
         self._slots = [self._start() for _ in range(slots)]
 
@@ -85,6 +86,7 @@ class RayEngine:
 
     def events(self, timeout: float) -> list[Event]:
         """Returns what has happened, waiting up to `timeout` seconds for something to."""
+        self._watch_head()
         events, self._lost = self._lost, []
         calls = [slot.call for slot in self._slots]
         if not calls:
@@ -109,10 +111,27 @@ class RayEngine:
 
     def close(self) -> None:
         """Kills all actors, and ends the connection; a Ray that was started here ends with it."""
-        for slot in self._slots:
+        slots, self._slots = self._slots, []
+        if self._head_is_gone():
+            # Ray's calls, at the end of this process too, would wait for it, then kill the process.
+            atexit.unregister(ray.shutdown)
+            return
+        for slot in slots:
             _kill(slot.actor)
-        self._slots.clear()
         ray.shutdown()
+
+    def _watch_head(self) -> None:
+        """Raises if the cluster is gone, before Ray finds out: it would kill this process."""
+        if time.monotonic() - self._asked >= _HEAD_SECONDS:
+            self._asked = time.monotonic()
+            with contextlib.suppress(SpecError):
+                _reach(self._head, timeout=2.0)
+                self._answered = time.monotonic()
+        if self._head_is_gone():
+            raise TrainingError(f"the head of the Ray cluster, {self._head}, is gone")
+
+    def _head_is_gone(self) -> bool:
+        return self._asked - self._answered >= _HEAD_GONE_SECONDS
 
     def _start(self) -> "_Slot":
         actor = self._actors.options(**self._options).remote(self._place)
@@ -160,57 +179,6 @@ class _Slot:
     @property
     def free(self) -> bool:
         return self.node is not None and self.cohort is None
-
-
-@dataclass
-class Actor:
-    """Trains cohorts on a node of the cluster; each of its methods is called in its own thread."""
-
-    place: Place
-    _events: list[Event] = field(default_factory=list)
-    _commands: list[tuple[int, Command]] = field(default_factory=list)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def node(self) -> str:
-        """Returns the address of the node."""
-        return str(ray.util.get_node_ip_address())
-
-    def train(self, number: int, runs: Sequence[RunSpec]) -> None:
-        """Trains a cohort; `events` tells what happens."""
-        try:
-            from orchestrator.engines.training import train  # torch, only for who trains
-
-            for event in train(number, runs, self.place, lambda: self._take_commands(number)):
-                self._tell(event)
-        except Exception as error:  # the import: not the same mimsweep is installed here
-            reason = f"{type(error).__name__}: {error}"
-            self._tell(CohortLost(number, reason, traceback.format_exc()))
-
-    def events(self) -> list[Event]:
-        """Waits for events, and returns them."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._events)
-            # A message has its price: gather some, unless it is the end that is waited for.
-            self._changed.wait_for(
-                lambda: isinstance(self._events[-1], CohortEnded | CohortLost), GATHER_SECONDS
-            )
-            events, self._events = self._events, []
-        return events
-
-    def command(self, number: int, command: Command) -> None:
-        """Tells a cohort in training to drop runs or let some join."""
-        with self._changed:
-            self._commands.append((number, command))
-
-    def _tell(self, event: Event) -> None:
-        with self._changed:
-            self._events.append(event)
-            self._changed.notify_all()
-
-    def _take_commands(self, number: int) -> list[Command]:
-        with self._changed:
-            taken, self._commands = self._commands, []
-        return [command for cohort, command in taken if cohort == number]
 
 
 def ray_slots(device: str, workers: int | None, gpus_per_worker: float) -> tuple[str, int]:
@@ -267,13 +235,14 @@ def _connect(workers: int | None) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def _reach(address: str) -> None:
+def _reach(address: str, timeout: float = _REACH_SECONDS) -> None:
     """Asks whether anything listens there: Ray itself would try for more than ten minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
-        raise SpecError(f"RAY_ADDRESS={address}: it must be HOST:PORT of the cluster's head, or auto")
+        sentence = "it must be HOST:PORT of the cluster's head, or auto"
+        raise SpecError(f"RAY_ADDRESS={address}: {sentence}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
     except (OSError, OverflowError) as error:
         raise SpecError(f"RAY_ADDRESS={address}: no Ray cluster answers there: {error}") from error
 

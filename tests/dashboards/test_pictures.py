@@ -1,4 +1,4 @@
-"""Learning curves, strips, latent pictures, overlays, the animation: drawn, and the same each time."""
+"""Learning curves, strips, latent pictures, overlays, the animation: the same bytes each time."""
 
 import dataclasses
 from pathlib import Path

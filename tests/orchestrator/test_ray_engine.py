@@ -100,11 +100,14 @@ def test_a_killed_orchestrator_leaves_no_process(tmp_path: Path) -> None:
         assert orchestrator.stdout.readline() == "trains\n"
         processes = psutil.Process(orchestrator.pid).children(recursive=True)
         assert any("raylet" in process.name() for process in processes)
+        # Ray's own agents, which do nothing then, end when they have missed the head for a minute.
+        agents = [process for process in processes if "Agent" in process.name()]
         orchestrator.kill()
-    _, alive = psutil.wait_procs(processes, timeout=30)
-    for process in alive:
+    _, alive = psutil.wait_procs(set(processes) - set(agents), timeout=20)
+    _, alive_agents = psutil.wait_procs(agents, timeout=100)
+    for process in [*alive, *alive_agents]:
         process.kill()
-    assert alive == []
+    assert (alive, alive_agents) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -203,8 +203,10 @@ def test_a_living_owner_keeps_others_out_and_a_killed_one_does_not(storage: str)
     here = str(Path(__file__).parent)
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, storage, here],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

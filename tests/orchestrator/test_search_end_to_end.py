@@ -134,17 +134,20 @@ def test_an_interrupted_search_leaves_nothing_running_and_refuses_company(folder
 
 
 def test_a_pruned_trial_leaves_the_stack_before_its_last_epoch(folder: Path) -> None:
-    write(folder, trials=14, parallel=3, epochs=12, pruner="median", space="{int: [1, 5]}")
+    lr = "{int: [1, 2]}\n  lr: {float: [1.0e-6, 1.0e-2], log: true}"
+    write(folder, trials=10, parallel=2, epochs=12, pruner="median", space=lr)
     result = search()
-    assert result["trials"] == 14
-    assert result["pruned"] + result["complete"] == 14
+    assert result["pruned"] > 0
+    assert result["pruned"] + result["complete"] == result["trials"] == 10
     query = """
         SELECT run_uuid, status, max(step) FROM runs JOIN metrics USING (run_uuid)
         WHERE key = 'test_loss' GROUP BY run_uuid"""
     epochs = {run: last for run, status, last in rows(folder, query) if status == "KILLED"}
     killed = rows(folder, "SELECT run_uuid FROM runs WHERE status = 'KILLED'")
-    assert (result["pruned"] > 0) == bool(killed)
+    assert epochs
+    assert {run for (run,) in killed} >= set(epochs)
     assert all(last < 12 for last in epochs.values())
+    assert len(finished(folder)) == 2 * result["complete"]
 
 
 def test_two_objectives_and_what_is_stored_on_the_parent(folder: Path) -> None:
