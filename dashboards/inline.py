@@ -13,19 +13,21 @@ _COLOUR = re.compile(r"#([0-9a-fA-F]{6})(?=[;\"'])")
 _LONG = re.compile(r"(?<![\d.])([1-9]\d*\.\d\d)\d+")
 
 
-def inline_svg(figure: Figure, name: str, alt: str) -> str:
+def inline_svg(figure: Figure | str, name: str, alt: str) -> str:
     """Returns a figure as an `<svg>` element.
 
     Colours are CSS variables with what they are in print as fallback (`--0072b2`), so that the page
     can give them others in the dark. Numbers have two digits after the point, in points.
 
     Args:
-        figure: to be shown.
+        figure: to be shown, itself or as it was saved.
         name: a prefix of its element ids, unique in the page: letters, digits, hyphens.
         alt: what it shows, in words.
     """
-    figure.suptitle("")  # the page has a heading
-    svg = _METADATA.sub("", _HEAD.sub("", to_svg(figure)))
+    if isinstance(figure, Figure):
+        figure.suptitle("")  # the page has a heading
+        figure = to_svg(figure)
+    svg = _METADATA.sub("", _HEAD.sub("", figure))
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = _IDS.sub(rf"\g<1>{name}-", svg)

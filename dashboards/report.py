@@ -23,10 +23,10 @@ _MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its heading, and what it shows in words."""
+    """A figure, or an SVG document, with its heading, and what it shows in words."""
 
     title: str
-    figure: Figure
+    figure: Figure | str
     alt: str
 
 

@@ -113,11 +113,10 @@ def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, late
     help="The HTML file.",
 )
 def report(sweeps: Sequence[Path], tracking_uri: str | None, output: Path) -> None:
-    """Write one HTML file on sweeps, to be sent to whom it concerns; it needs no network."""
-    from orchestrator.show import report_sweeps
+    """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
+    from orchestrator.show import report_on
 
-    loaded = [load(path, ()) for path in sweeps]
-    for line in report_sweeps(loaded, read_store(tracking_uri), output):
+    for line in report_on(sweeps, read_store(tracking_uri), output):
         click.echo(line)
 
 

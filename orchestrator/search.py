@@ -127,6 +127,8 @@ class Study(StudyReader):
         """Tells how a trial goes; returns whether it should be pruned."""
         trial = self._running[number]
         trial.report(value, step)
+        if trial.params == self.search.default:
+            return False  # what all others are compared with needs all its seeds
         return self.search.pruner != "none" and trial.should_prune()
 
     @told

@@ -132,25 +132,30 @@ def _draw(study: Study, folder: Path) -> None:
         canvas.save(figure, folder, stem)
 
 
-def report_sweeps(sweeps: Sequence[Sweep], store: Tracking, output: Path) -> Iterator[str]:
-    """Writes one HTML file on sweeps, and stores it on their parent runs.
+def report_on(files: Sequence[Path], store: Tracking, output: Path) -> Iterator[str]:
+    """Writes one HTML file on sweeps and searches, and stores it on their parent runs.
 
     Yields:
         a line on each sweep, and one on the file.
 
     Raises:
-        SpecError: none of them has runs, or one can't be drawn as its file says.
+        SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
     """
     from dashboards.report import write_report
     from orchestrator.show_report import section
+    from orchestrator.show_search import load_either, search_section, study_of
 
-    studies = [Study(sweep, store) for sweep in sweeps]
+    loaded = [load_either(path) for path in files]
+    studies = [
+        Study(each, store) if isinstance(each, Sweep) else study_of(each, store) for each in loaded
+    ]
     if all(study.table.empty for study in studies):
         raise SpecError(NOTHING)
     sections = []
-    for study in studies:
+    for each, study in zip(loaded, studies, strict=True):
         with told(study.sweep):
-            sections.append(section(study))
+            own = section(study) if isinstance(each, Sweep) else search_section(each, study)
+            sections.append(own)
         yield f"{study.sweep.name}: {len(study.table)} of {len(study.sweep.runs)} runs"
     try:
         write_report(sections, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -36,8 +37,8 @@ _ALTS = {
 _TITLES = {"learning": "Learning curves", "seeds": "Every run", "durations": "Durations"}
 
 
-def section(study: Study) -> Section:
-    """Returns what a report says of a sweep."""
+def section(study: Study, pictures: Sequence[Picture] | None = None) -> Section:
+    """Returns what a report says of a sweep, with its own pictures unless others are given."""
     sweep, invocations = study.sweep, study.store.invocations(study.sweep.name)
     pages = _pages(study.store.uri, invocations)
     states = study.store.statuses(sweep.name)
@@ -55,7 +56,7 @@ def section(study: Study) -> Section:
         facts=_facts(study, invocations),
         planned=planned,
         runs=study.table,
-        pictures=[] if empty else _pictures(study),
+        pictures=[] if empty else _pictures(study) if pictures is None else pictures,
         judgements=judge(sweep, study.complete),
         failures=failures,
         links={run_id: f"{pages}{run_id}" for run_id in study.table["run_id"]} if pages else {},

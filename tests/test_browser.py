@@ -1,6 +1,8 @@
 """The report and MLflow's pages in a real browser: Debian's chromium, through Playwright."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -156,9 +158,11 @@ def pages(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     script = "from orchestrator.cli import main; main()"
     command = [sys.executable, "-c", script, "ui", "--port", str(port)]
-    log = (folder / "ui.log").open("wb")
-    server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
+    with (folder / "ui.log").open("wb") as log:
+        server = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         for _ in range(240):
             try:
@@ -169,9 +173,8 @@ def pages(folder: Path) -> Iterator[str]:
                 time.sleep(0.5)
         yield url
     finally:
-        server.terminate()
-        server.wait(timeout=30)
-        log.close()
+        os.killpg(server.pid, signal.SIGKILL)  # it has workers of its own
+        server.wait()
 
 
 def test_mlflow_shows_the_parent_run_its_children_and_the_figure(

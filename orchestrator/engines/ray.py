@@ -4,7 +4,6 @@ The nodes need the same mimsweep installed, and the data sets at the same absolu
 checkpoint folder: where a node doesn't share it, a run whose node is lost starts anew elsewhere.
 """
 
-import atexit
 import contextlib
 import logging
 import os
@@ -113,9 +112,7 @@ class RayEngine:
         """Kills all actors, and ends the connection; a Ray that was started here ends with it."""
         slots, self._slots = self._slots, []
         if self._head_is_gone():
-            # Ray's calls, at the end of this process too, would wait for it, then kill the process.
-            atexit.unregister(ray.shutdown)
-            return
+            return  # Ray's calls would wait for it, then kill this process: not before its end
         for slot in slots:
             _kill(slot.actor)
         ray.shutdown()
