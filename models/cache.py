@@ -1,11 +1,15 @@
 """Keeps on disk what is dear to draw, for the many runs that need the same.
 
 The data of an epoch depends on data set, seed and epoch alone, so all runs of a seed share it,
-whatever their model and shape, in whichever process they train.
+whatever their model and shape, in whichever process they train. Processes that need the same pass
+at the same time don't both draw it: one does, the other draws the next one meanwhile.
 """
 
+import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +22,9 @@ from torch import Tensor
 from models.data import DataSet, Split
 
 KEPT: tuple[Split, ...] = ("train", "knn")
+
+PATIENCE = 10.0
+"""Seconds to wait for another process to draw a pass: several times what it takes."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +64,71 @@ class Cached:
         """Returns items with shape (N, D) and labels (N,), from a file if there is one."""
         if split not in KEPT:
             return self.data.draw(split, seed, epoch)
-        path = self.folder / f"{self.name}-{split}-{seed}-{epoch}.npz"
+        with self._claim(split, seed, epoch, 0) as alone:
+            if alone:
+                return self._shared(split, seed, epoch)
+        if split == "train":
+            self._draw_ahead(split, seed, epoch + 1)
+        with self._claim(split, seed, epoch, PATIENCE):
+            return self._shared(split, seed, epoch)
+
+    def log_prob(self, x: Tensor) -> Tensor | None:
+        """Returns log P(x) in nats, or None if it isn't known."""
+        return self.data.log_prob(x)
+
+    def _path(self, split: Split, seed: int, epoch: int) -> Path:
+        return self.folder / f"{self.name}-{split}-{seed}-{epoch}.npz"
+
+    def _shared(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        """Returns a pass from its file or, if there is none, draws and keeps it."""
+        path = self._path(split, seed, epoch)
         with suppress(OSError, ValueError, KeyError, BadZipFile):
             file = np.load(BytesIO(path.read_bytes()))
             return torch.from_numpy(file["x"]), torch.from_numpy(file["labels"]).long()
         x, labels = self.data.draw(split, seed, epoch)
         # A disk that takes no more costs time, no results.
         with suppress(OSError):
-            self._keep(path, x, labels)
+            if self._room():
+                self._keep(path, x, labels)
         return x, labels
 
-    def log_prob(self, x: Tensor) -> Tensor | None:
-        """Returns log P(x) in nats, or None if it isn't known."""
-        return self.data.log_prob(x)
+    def _draw_ahead(self, split: Split, seed: int, epoch: int) -> None:
+        """Draws and keeps a pass, unless it's there or another process is at it."""
+        with self._claim(split, seed, epoch, 0) as alone:
+            if alone and not self._path(split, seed, epoch).exists() and self._room():
+                self._shared(split, seed, epoch)
+
+    @contextmanager
+    def _claim(self, split: Split, seed: int, epoch: int, patience: float) -> Iterator[bool]:
+        """Yields whether a pass is this process's to draw, having waited up to `patience` seconds.
+
+        The claim is a lock on a file, which ends with the process; where there can be none, each
+        process draws for itself.
+        """
+        path = self._path(split, seed, epoch).with_suffix(".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = path.open("wb")
+        except OSError:
+            yield True
+            return
+        with lock:
+            deadline = time.monotonic() + patience
+            while not (alone := _locked(lock.fileno())) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            try:
+                yield alone
+            finally:
+                if alone:
+                    path.unlink(missing_ok=True)
+
+    def _room(self) -> bool:
+        with suppress(OSError):
+            return sum(file.stat().st_size for file in self.folder.iterdir()) <= self.limit
+        return True  # a file has just gone
 
     def _keep(self, path: Path, x: Tensor, labels: Tensor) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if sum(file.stat().st_size for file in self.folder.iterdir()) > self.limit:
-            return
         temporary = path.with_suffix(f".{os.getpid()}")
         try:
             with temporary.open("wb") as file:
@@ -82,3 +136,14 @@ class Cached:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _locked(file: int) -> bool:
+    """Returns whether this process has the lock of an open file, or the disk knows no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

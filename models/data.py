@@ -91,7 +91,8 @@ class Mixture:
         source = generator("data", self.name, split, seed, epoch)
         labels = torch.randint(self.classes, (TOY_ITEMS,), generator=source)
         noise = torch.randn(TOY_ITEMS, self.dims, generator=source)
-        return self.means.float()[labels].addcmul_(noise, self.scale.float()), labels
+        means = self.means.float().index_select(0, labels)
+        return means.addcmul_(noise, self.scale.float()), labels
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns log P(x) in nats with shape (...), x with shape (..., D), in x's precision."""

@@ -1,9 +1,13 @@
 """Measures of how well the latents tell the labels apart.
 
 A test point gets the label that most of its k nearest training points have, by Euclidean distance
-and with equal weights; of labels equally frequent the smallest, as scikit-learn has it. Every pair
-is measured in float32, the few that may be among the nearest again in float64: for 9,984 points
-against 59,904 in 20 dimensions that takes a fifth of scikit-learn's time on one thread.
+and with equal weights; of labels equally frequent the smallest, as scikit-learn has it. Of points
+equally far the earlier one is nearer.
+
+Training points lie in blocks of near ones, in vector order. A block whose bounding box is further
+than the neighbours so far is left out, as is one all of whose points are too far by some of their
+columns; else it's measured in float32, and the few points that may be among the nearest again in
+float64. In 2 dimensions one block in fifty is looked at, in 20 of Fashion-MNIST one in three.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.jit import compiled
 
-BLOCK = 512  # training points measured in a row; a multiple of any vector register's width
+BLOCK = 128  # training points measured in a row; a multiple of any vector register's width
+COLUMNS = 10  # after so many it's asked whether a block can be left out
 MARGIN = 1 + 1e-4  # outweighs float32's rounding in a sum of up to 1,000 squares
 
 
@@ -44,9 +49,11 @@ def knn_accuracy(
     classes, labels = np.unique(np.asarray(train_labels), return_inverse=True)
     votes = labels[_nearest(train, test, max(ks))]
     truth = np.asarray(test_labels)
+    ballots = votes + len(classes) * np.arange(len(test))[:, None]
     accuracy = {}
     for k in ks:
-        counts = (votes[:, :k, None] == np.arange(len(classes))).sum(axis=1)
+        counts = np.bincount(ballots[:, :k].ravel(), minlength=len(test) * len(classes))
+        counts = counts.reshape(len(test), len(classes))
         accuracy[k] = float(np.mean(classes[counts.argmax(axis=1)] == truth))
     return accuracy
 
@@ -59,33 +66,89 @@ def _nearest(train: NDArray[np.float32], test: NDArray[np.float32], k: int) -> N
         test: with shape (n, d).
         k: at most N.
     """
-    blocks = -(-len(train) // BLOCK)
-    columns = np.full((train.shape[1], blocks * BLOCK), np.inf, dtype=np.float32)
-    columns[:, : len(train)] = train.T
-    blocked = columns.reshape(-1, blocks, BLOCK).transpose(1, 0, 2).copy()
-    return _search(train, blocked, test, k)
+    # Columns that tell points apart soonest come first.
+    widest = np.argsort(-train.var(axis=0, dtype=np.float64), kind="stable")
+    train, test = train[:, widest], test[:, widest]
+    order = _tiled(train)
+    blocks, dims = -(-len(train) // BLOCK), train.shape[1]
+    points = np.full((blocks * BLOCK, dims), np.inf, dtype=np.float32)
+    points[: len(train)] = train[order]
+    columns = points.reshape(blocks, BLOCK, dims).transpose(0, 2, 1).copy()
+    low = columns.min(axis=2).T.copy()
+    starts = np.arange(0, len(train), BLOCK)
+    high = np.maximum.reduceat(points[: len(train)], starts, axis=0).T.copy()
+    return _search(points[: len(train)], order, columns, (low, high), test, _tiled(test), k)
+
+
+@compiled
+def _tiled(points: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Returns an order of points in which each `BLOCK` of them are near each other, shape (N,).
+
+    They are halved at a multiple of `BLOCK`, across the coordinate that spreads widest, and so on.
+    """
+    order = np.arange(len(points))
+    parts = [(0, len(points))]
+    while len(parts) > 0:
+        start, stop = parts.pop()
+        if stop - start <= BLOCK:
+            continue
+        widest, width = 0, np.float32(-1)
+        for c in range(points.shape[1]):
+            low = high = points[order[start], c]
+            for n in range(start + 1, stop):
+                low = min(low, points[order[n], c])
+                high = max(high, points[order[n], c])
+            if high - low > width:
+                widest, width = c, high - low
+        half = (stop - start + BLOCK - 1) // BLOCK // 2 * BLOCK
+        part = order[start:stop].copy()
+        order[start:stop] = part[np.argpartition(points[:, widest][part], half)]
+        parts.append((start, start + half))
+        parts.append((start + half, stop))
+    return order
 
 
 @compiled
 def _measure(
-    columns: NDArray[np.float32], point: NDArray[np.float32], apart: NDArray[np.float32]
-) -> None:
-    """Sets `apart`, shape (BLOCK,), to squared distances; `columns` has shape (d, BLOCK)."""
+    columns: NDArray[np.float32],
+    point: NDArray[np.float32],
+    bound: float,
+    apart: NDArray[np.float32],
+) -> bool:
+    """Sets `apart`, shape (BLOCK,), to squared distances from columns (d, BLOCK).
+
+    Returns:
+        whether one isn't above `bound`; if not, the distances may lack some columns.
+    """
     apart[:] = 0
-    for c in range(len(columns)):
-        here = point[c]
+    for start in range(0, len(columns), COLUMNS):
+        for c in range(start, min(start + COLUMNS, len(columns))):
+            here = point[c]
+            for j in range(BLOCK):
+                gap = columns[c, j] - here
+                apart[j] += gap * gap
+        within = np.int32(0)  # counted: a sum runs in vector registers
         for j in range(BLOCK):
-            gap = columns[c, j] - here
-            apart[j] += gap * gap
+            within += np.int32(apart[j] <= bound)
+        if within == 0:
+            return False
+    return True
 
 
 @compiled
-def _any_within(apart: NDArray[np.float32], bound: float) -> bool:
-    """Returns whether a value isn't above `bound` (counted: a sum runs in vector registers)."""
-    within = np.int32(0)
-    for j in range(BLOCK):
-        within += np.int32(apart[j] <= bound)
-    return bool(within > 0)
+def _box_distances(
+    box: tuple[NDArray[np.float32], NDArray[np.float32]],
+    point: NDArray[np.float32],
+    far: NDArray[np.float32],
+) -> None:
+    """Sets `far`, shape (blocks,), to squared distances from boxes, corners (d, blocks) each."""
+    low, high = box
+    far[:] = 0
+    for c in range(len(point)):
+        here = point[c]
+        for b in range(len(far)):
+            gap = max(low[c, b] - here, here - high[c, b], np.float32(0))
+            far[b] += gap * gap
 
 
 @compiled
@@ -94,38 +157,62 @@ def _insert(
     indices: NDArray[np.int64],
     train: NDArray[np.float32],
     point: NDArray[np.float32],
+    row: int,
     n: int,
 ) -> None:
-    """Puts training point `n` among the nearest so far, by squared distance, if it's one."""
+    """Puts row `row` of `train`, point `n`, among the nearest so far if it's one of them."""
     apart = 0.0
     for c in range(len(point)):
-        apart += (np.float64(train[n, c]) - np.float64(point[c])) ** 2
+        apart += (np.float64(train[row, c]) - np.float64(point[c])) ** 2
     place = len(best) - 1
-    if apart < best[place]:
-        while place > 0 and best[place - 1] > apart:
-            best[place], indices[place] = best[place - 1], indices[place - 1]
-            place -= 1
-        best[place], indices[place] = apart, n
+    if apart > best[place] or (apart == best[place] and n > indices[place]):
+        return
+    while place > 0 and (
+        best[place - 1] > apart or (best[place - 1] == apart and indices[place - 1] > n)
+    ):
+        best[place], indices[place] = best[place - 1], indices[place - 1]
+        place -= 1
+    best[place], indices[place] = apart, n
 
 
 @compiled
 def _search(
     train: NDArray[np.float32],
+    order: NDArray[np.int64],
     columns: NDArray[np.float32],
+    box: tuple[NDArray[np.float32], NDArray[np.float32]],
     test: NDArray[np.float32],
+    turns: NDArray[np.int64],
     k: int,
 ) -> NDArray[np.int64]:
-    """Returns what `_nearest` does; `columns` is `train` with shape (blocks, d, BLOCK)."""
-    result = np.empty((len(test), k), np.int64)
+    """Returns what `_nearest` does.
+
+    Args:
+        train: in blocks of near points, with shape (N, d).
+        order: the index of each of them, with shape (N,).
+        columns: `train` with shape (blocks, d, BLOCK).
+        box: smallest and largest values of each block, with shape (d, blocks) each.
+        test: with shape (n, d).
+        turns: an order of the test points, near ones one after the other, with shape (n,).
+        k: at most N.
+    """
+    result = np.full((len(test), k), len(train), np.int64)
     best, apart = np.empty(k), np.empty(BLOCK, np.float32)
-    for i in range(len(test)):
+    far = np.empty(len(columns), np.float32)
+    for i in turns:
+        point, indices = test[i], result[i]
         best[:] = np.inf
         bound = np.float32(np.inf)
-        for b in range(len(columns)):
-            _measure(columns[b], test[i], apart)
-            if _any_within(apart, bound):
+        _box_distances(box, point, far)
+        nearest = np.argmin(far)
+        for turn in range(-1, len(columns)):
+            b = nearest if turn < 0 else turn
+            if turn == nearest or far[b] > bound:
+                continue
+            if _measure(columns[b], point, bound, apart):
                 for j in range(min(BLOCK, len(train) - b * BLOCK)):
                     if apart[j] <= bound:
-                        _insert(best, result[i], train, test[i], b * BLOCK + j)
+                        row = b * BLOCK + j
+                        _insert(best, indices, train, point, row, order[row])
                         bound = np.float32(best[-1] * MARGIN)
     return result

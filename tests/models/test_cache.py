@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,3 +85,45 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     x, _ = Cached(Counted(), "d", tmp_path / "file" / "cache", 2**20).draw("train", 1, 1)
     assert x.shape == (50, 3)
+
+
+@dataclass
+class Slow(Counted):
+    """Draws its first pass when it's told to."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+
+    def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        self.begun.set()
+        assert self.go.wait(10)
+        return super().draw(split, seed, epoch)
+
+
+def test_who_waits_for_a_pass_draws_the_next_meanwhile(tmp_path: Path) -> None:
+    slow, other = Slow(), Counted()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(Cached(slow, "d", tmp_path, 2**20).draw, "train", 1, 1)
+        assert slow.begun.wait(10)
+        second = threads.submit(Cached(other, "d", tmp_path, 2**20).draw, "train", 1, 1)
+        while not other.drawn:
+            assert not second.done()
+        slow.go.set()
+        assert torch.equal(first.result()[0], second.result()[0])
+    assert slow.drawn == [("train", 1, 1)]
+    assert other.drawn == [("train", 1, 2)]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}
+
+
+def test_who_has_waited_long_enough_draws_the_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.cache.PATIENCE", 0.1)
+    slow, other = Slow(), Counted()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(Cached(slow, "d", tmp_path, 2**20).draw, "knn", 1, 0)
+        assert slow.begun.wait(10)
+        x, _ = Cached(other, "d", tmp_path, 2**20).draw("knn", 1, 0)
+        slow.go.set()
+        assert torch.equal(first.result()[0], x)
+    assert other.drawn == [("knn", 1, 0)]  # nothing comes after it

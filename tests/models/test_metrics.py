@@ -21,7 +21,7 @@ def points(
 
 
 @pytest.mark.parametrize("dims", [1, 2, 8, 20])
-@pytest.mark.parametrize("count", [10, 511, 512, 513, 3000])
+@pytest.mark.parametrize("count", [10, 127, 128, 129, 3000])
 def test_equals_scikit_learn(dims: int, count: int) -> None:
     train, train_labels = points(count, dims, 5, 1)
     test, test_labels = points(500, dims, 5, 2)
@@ -40,6 +40,23 @@ def test_neighbours_far_from_the_origin() -> None:
     apart = ((test[:, None].astype("f8") - train[None].astype("f8")) ** 2).sum(axis=2)
     ours = np.take_along_axis(apart, _nearest(train, test, 10), axis=1)
     np.testing.assert_array_equal(ours, np.sort(apart, axis=1)[:, :10])
+
+
+@pytest.mark.parametrize("dims", [1, 2, 4, 12])
+def test_of_points_equally_far_the_earlier_is_nearer(dims: int) -> None:
+    rng = np.random.default_rng(dims)
+    train = rng.integers(3, size=(1000, dims)).astype("f4")
+    test = rng.integers(3, size=(300, dims)).astype("f4")
+    apart = ((test[:, None].astype("f8") - train[None].astype("f8")) ** 2).sum(axis=2)
+    expected = np.argsort(apart, axis=1, kind="stable")[:, :10]
+    np.testing.assert_array_equal(_nearest(train, test, 10), expected)
+
+
+def test_values_that_float32_squares_to_infinity() -> None:
+    train = np.linspace(-3e38, 3e38, 400, dtype="f4")[:, None] * np.ones((1, 2), "f4")
+    nearest = _nearest(train, train, 3)
+    assert (nearest[:, 0] == np.arange(400)).all()
+    assert (np.abs(nearest - np.arange(400)[:, None]) <= 2).all()
 
 
 def test_ties_go_to_the_smallest_label() -> None:
