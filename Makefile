@@ -49,7 +49,7 @@ check: lint ## what CI runs: lint and all tests but those that need a GPU
 figures: $(READY) ## draw every sweep that has complete runs: curves, latent pictures, the animation
 	$(BIN)/mimsweep figures --latent $(SWEEPS)
 
-report: $(READY) ## write report.html on every sweep that is in the store
+report: $(READY) ## write reports/report.html on every sweep that is in the store
 	$(BIN)/mimsweep report $(SWEEPS)
 
 ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000

@@ -13,8 +13,8 @@ epochs that were reused are not counted.
 
 import argparse
 import json
-import math
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -32,10 +32,19 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: seconds of wall time, trained epochs over all runs, best NLL."""
+    """A line of the table.
+
+    Attributes:
+        name: for people.
+        seconds: wall time.
+        cpu: CPU time of all its processes, which a busy machine changes less.
+        epochs: trained, over all runs.
+        best: NLL found.
+    """
 
     name: str
     seconds: float
+    cpu: float
     epochs: int
     best: float
 
@@ -62,17 +71,17 @@ def mimsweep(options: argparse.Namespace, folder: Path, parallel: int, *more: st
     (folder / "cost.yaml").write_text(search_file(options, parallel))
     uri = f"sqlite:///{folder}/mlflow.db"
     command = [str(Path(sys.executable).parent / "mimsweep"), "search", "cost.yaml", "--json"]
-    start = time.monotonic()
+    start, before = time.monotonic(), cpu_of_children()
     done = subprocess.run(
         [*command, "--tracking-uri", uri, "--device", "cpu", *more],
         cwd=folder, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    seconds = time.monotonic() - start
+    seconds, cpu = time.monotonic() - start, cpu_of_children() - before
     from orchestrator.tracking import Tracking
 
     epochs = int(Tracking(uri, create=False).frame("cost")["epochs_run"].sum())
     name = f"mimsweep, parallel {parallel} {' '.join(more)}".strip()
-    return Line(name, seconds, epochs, json.loads(done.stdout)["best"]["values"][0])
+    return Line(name, seconds, cpu, epochs, json.loads(done.stdout)["best"]["values"][0])
 
 
 def plain(options: argparse.Namespace, folder: Path, processes: int) -> Line:
@@ -81,15 +90,22 @@ def plain(options: argparse.Namespace, folder: Path, processes: int) -> Line:
     for name in ("trials", "seeds", "epochs", "mid_dim"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
-    start = time.monotonic()
+    start, before = time.monotonic(), cpu_of_children()
     running = [subprocess.Popen(command, env=environment) for _ in range(processes)]
-    if any([process.wait() for process in running]):
+    codes = [process.wait() for process in running]
+    if any(codes):
         raise SystemExit("plain Optuna failed")
-    seconds = time.monotonic() - start
+    seconds, cpu = time.monotonic() - start, cpu_of_children() - before
     trials = [trial for trial in plain_study(folder / "study.log").trials if trial.values]
     epochs = sum(trial.user_attrs["epochs"] for trial in trials)
     best = min(trial.values[0] for trial in trials)
-    return Line(f"plain Optuna, {processes} process(es)", seconds, epochs, best)
+    return Line(f"plain Optuna, {processes} process(es)", seconds, cpu, epochs, best)
+
+
+def cpu_of_children() -> float:
+    """Returns the CPU seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def plain_study(path: Path) -> Any:  # noqa: ANN401
@@ -140,15 +156,17 @@ def in_folder(measure: Callable[[Path], Line]) -> Line:
 
 
 def table(lines: list[Line]) -> str:
-    """Returns the lines with ratios to the first."""
-    text = f"{'':<42}{'wall, s':>9}{'ratio':>7}{'epochs':>8}{'ms/epoch':>10}{'ratio':>7}{'best nll':>10}"
+    """Returns the lines, with the ratio of each figure to that of the first."""
+    heads = ("wall, s", "ratio", "CPU, s", "ratio", "epochs", "ms/epoch", "ratio", "best nll")
+    text = f"{'':<40}" + "".join(f"{head:>9}" for head in heads)
     first = lines[0]
     for line in lines:
-        cost = 1000 * line.seconds / line.epochs if line.epochs else math.nan
-        least = 1000 * first.seconds / first.epochs
+        each = 1000 * line.seconds / line.epochs
+        ratio = each / (1000 * first.seconds / first.epochs)
         text += (
-            f"\n{line.name:<42}{line.seconds:>9.1f}{line.seconds / first.seconds:>7.2f}"
-            f"{line.epochs:>8}{cost:>10.1f}{cost / least:>7.2f}{line.best:>10.3f}"
+            f"\n{line.name:<40}{line.seconds:>9.1f}{line.seconds / first.seconds:>9.2f}"
+            f"{line.cpu:>9.1f}{line.cpu / first.cpu:>9.2f}"
+            f"{line.epochs:>9}{each:>9.1f}{ratio:>9.2f}{line.best:>9.3f}"
         )
     return text
 

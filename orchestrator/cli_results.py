@@ -108,7 +108,7 @@ def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, late
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("report.html"),
+    default=Path("reports/report.html"),
     show_default=True,
     help="The HTML file.",
 )

@@ -82,7 +82,7 @@ def opened(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
 def test_the_report_opens_without_a_complaint_and_its_figures_have_size(
     browser: Any, folder: Path
 ) -> None:
-    page, complaints = opened(browser, (folder / "report.html").as_uri())
+    page, complaints = opened(browser, (folder / "reports" / "report.html").as_uri())
     figures = page.locator("figure svg")
     assert figures.count() == 5
     for index in range(figures.count()):
@@ -93,7 +93,7 @@ def test_the_report_opens_without_a_complaint_and_its_figures_have_size(
 
 
 def test_the_table_sorts_by_mouse_and_keyboard(browser: Any, folder: Path) -> None:
-    page, complaints = opened(browser, (folder / "report.html").as_uri())
+    page, complaints = opened(browser, (folder / "reports" / "report.html").as_uri())
     table = page.locator("table.sortable").first
 
     def column() -> list[float]:
@@ -132,7 +132,9 @@ def contrast(page: Any, selector: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_are_both_legible(browser: Any, folder: Path, scheme: str) -> None:
-    page, complaints = opened(browser, (folder / "report.html").as_uri(), color_scheme=scheme)
+    page, complaints = opened(
+        browser, (folder / "reports" / "report.html").as_uri(), color_scheme=scheme
+    )
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}[scheme]
     patch = page.evaluate(
@@ -146,7 +148,7 @@ def test_light_and_dark_are_both_legible(browser: Any, folder: Path, scheme: str
 
 def test_a_phone_scrolls_one_way_only(browser: Any, folder: Path) -> None:
     size = {"width": 375, "height": 800}
-    page, _ = opened(browser, (folder / "report.html").as_uri(), viewport=size)
+    page, _ = opened(browser, (folder / "reports" / "report.html").as_uri(), viewport=size)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 

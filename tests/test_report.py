@@ -102,7 +102,7 @@ def invoke(*command: str, code: int = 0) -> str:
 def test_the_page_says_what_there_is_to_say(folder: Path) -> None:
     output = invoke("report", "small.yaml")
     assert "small: 23 of 24 runs" in output
-    text = Path("report.html").read_text()
+    text = Path("reports/report.html").read_text()
     page = Page(text)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
@@ -140,7 +140,7 @@ def test_several_sweeps_and_one_without_runs(folder: Path) -> None:
     Path("other.yaml").write_text(SWEEP.replace("name: small", "name: other"))
     output = invoke("report", "small.yaml", "other.yaml")
     assert "other: 0 of 24 runs" in output
-    text = Path("report.html").read_text()
+    text = Path("reports/report.html").read_text()
     assert len(set(Page(text).ids)) == len(Page(text).ids)
     assert "0 of 24 runs complete" in text
     assert "no sweep has complete runs" in invoke("report", "other.yaml", code=2)
@@ -185,4 +185,26 @@ def test_snapshots_of_real_runs_become_pictures_and_an_animation(
     invoke("figures", "film.yaml", "--latent", "--output", "again")
     assert first == {path.name: path.read_bytes() for path in Path("again/film").iterdir()}
     invoke("report", "film.yaml")
-    assert "What was learned" in Path("report.html").read_text()
+    assert "What was learned" in Path("reports/report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_search_gets_a_report_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(
+        "name: tiny\n"
+        "fixed: {dataset: toy4, model: vae, mid_dim: 5, epochs: 2}\n"
+        "seeds: 1..2\nspace: {warmup: {int: [1, 2]}}\n"
+        "objective: {metric: nll, direction: minimize}\n"
+        "trials: 2\nparallel: 2\nsampler: random\npruner: none\n"
+    )
+    invoke("search", "tiny.yaml", "--engine", "inline", "--device", "cpu")
+    invoke("report", "tiny.yaml", "--output", "a.html")
+    text = Path("a.html").read_text()
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert len(page.pictures) == 3
+    assert "minimize nll" in text
+    assert "2 complete, 0 pruned, 0 failed" in text
+    invoke("report", "tiny.yaml", "--output", "b.html")
+    assert Path("b.html").read_text() == text

@@ -227,7 +227,10 @@ def _connect(workers: int | None) -> None:
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise SpecError(f"--engine ray: no Ray at RAY_ADDRESS={address}: {text}") from error
+        hint = (
+            "; RAY_AUTH_MODE and RAY_AUTH_TOKEN must be the cluster's" if address != "local" else ""
+        )
+        raise SpecError(f"--engine ray: no Ray at RAY_ADDRESS={address}: {text}{hint}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
