@@ -80,9 +80,10 @@ def plan(
 
     loaded = load(sweep, overrides)
     size = cohort_limit_of(cohort_size)
-    kind, _ = local_slots(device, 1)
+    kind, slots = local_slots(device, None)
     complete = read_store(tracking_uri).complete(loaded.name)
-    planned = make_plan(loaded.name, loaded.runs, complete, size, kind).to_json()
+    made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
+    planned = made.to_json()
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return

@@ -13,9 +13,12 @@ from orchestrator.spec import VARIES_IN_COHORT, RunSpec, data_dim
 agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
 """Returns what the runs of a cohort agree on, of a run."""
 
-# What one optimiser step costs whatever the size of the stack, in multiplications of a network:
-# a millisecond of dispatch at a few 10^9 multiplications a second.
-_STEP_OVERHEAD = 3_000_000
+# Measured on a CPU, in multiplications at 10^10 a second: what a step of a stack costs whatever its
+# size, an epoch of a run beside its steps (data, noise, test), a run beside its epochs (measures).
+_STEP, _EPOCH, _RUN = 10_000, 10_000_000, 1_000_000_000
+
+_SHORT = 20_000_000_000
+"""A cohort of two seconds or so: to split it would cost more than it gains."""
 
 # Passes through encoder and decoder that a step takes, in those of a VAE.
 _MODEL_FACTOR = {"mim": 2.0}
@@ -54,15 +57,15 @@ class PlannedCohort:
     def cost(self) -> float:
         """How long it trains, in multiplications: an order of magnitude, good for sorting only.
 
-        Epochs × items × parameters of each run, and an overhead for each step of the stack. Early
-        stopping is not foreseen.
+        Epochs × items × parameters of each run, and what comes beside. Early stopping is not
+        foreseen.
         """
         first = self.runs[0]
         items = 60_000 if first.dataset.startswith("pca-") else 10_000
-        per_epoch = items * _parameters(first) * _MODEL_FACTOR.get(first.model, 1.0)
+        per_epoch = items * _parameters(first) * _MODEL_FACTOR.get(first.model, 1.0) + _EPOCH
         epochs = [run.epochs for run in self.runs]
         steps = max(epochs) * (items // first.batch_size)
-        return sum(epochs) * per_epoch + steps * _STEP_OVERHEAD
+        return sum(epochs) * per_epoch + self.size * _RUN + steps * _STEP
 
     def halves(self) -> tuple["PlannedCohort", "PlannedCohort"]:
         """Returns the first and the second half of a cohort of two runs or more."""
@@ -108,6 +111,7 @@ def plan(
     complete: Collection[str],
     cohort_size: int | None,
     device: str = "cpu",
+    slots: int = 1,
 ) -> Plan:
     """Groups the runs that are not complete into cohorts, longest first.
 
@@ -117,6 +121,7 @@ def plan(
         complete: the run keys of those that need no training; other keys do no harm.
         cohort_size: how many runs a cohort may have; None leaves it to `cohort_limit`.
         device: "cpu" or "cuda", for `cohort_limit`.
+        slots: how many cohorts train at once, for `_balanced`.
 
     Raises:
         SpecError: the cohort size is less than 1.
@@ -136,6 +141,8 @@ def plan(
         for group in groups.values()
         for chunk in _chunks(group, cohort_size or cohort_limit(group[0], device))
     ]
+    if cohort_size is None and device == "cpu" and slots > 1:
+        cohorts = _balanced(cohorts, slots)
     cohorts.sort(key=lambda cohort: -cohort.cost)
     return Plan(sweep_name, tuple(runs), tuple(done), tuple(cohorts))
 
@@ -161,6 +168,25 @@ def _chunks(runs: Sequence[RunSpec], limit: int) -> list[tuple[RunSpec, ...]]:
     count = math.ceil(len(runs) / limit)
     ends = [len(runs) * chunk // count for chunk in range(count + 1)]
     return [tuple(runs[a:b]) for a, b in itertools.pairwise(ends)]
+
+
+def _balanced(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohort]:
+    """Halves cohorts until none takes more than a quarter of a slot's share of all the work.
+
+    So no slot idles long at the end. A run costs as much in a small stack, on a CPU, but where
+    `models.fused` has no steps for it: that is MIM with the marginal q(x) on its own samples.
+    """
+    most = max(sum(cohort.cost for cohort in cohorts) / (4 * slots), _SHORT)
+    waiting, balanced = list(reversed(cohorts)), []
+    while waiting:
+        cohort = waiting.pop()
+        run = cohort.runs[0]
+        fused = run.model != "mim" or run.q_x_samples == "conditional"
+        if cohort.size > 1 and cohort.cost > most and fused:
+            waiting += reversed(cohort.halves())
+        else:
+            balanced.append(cohort)
+    return balanced
 
 
 def _parameters(spec: RunSpec) -> int:

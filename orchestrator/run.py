@@ -84,7 +84,9 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     choice = choice or choose_engine(options)
     begun = begin(sweep.name, sweep.description, tracking, choice, options, sweep.snapshots)
     complete.update(begun.recorder.deliver(complete))
-    todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, choice.kind)
+    todo = plan(
+        sweep.name, sweep.runs, complete, options.cohort_size, choice.kind, begun.engine.idle
+    )
     state = State(sweep.name, len(todo.runs), len(todo.complete))
     dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state)
     for cohort in todo.cohorts:

@@ -32,13 +32,19 @@ RUNS = st.lists(
 )
 
 
-@given(RUNS, st.data(), st.none() | st.integers(1, 12), st.sampled_from(["cpu", "cuda"]))
+@given(
+    RUNS,
+    st.data(),
+    st.none() | st.integers(1, 12),
+    st.sampled_from(["cpu", "cuda"]),
+    st.integers(1, 4),
+)
 def test_every_run_to_do_is_in_one_cohort_of_its_kind(
-    runs: list[RunSpec], data: st.DataObject, limit: int | None, device: str
+    runs: list[RunSpec], data: st.DataObject, limit: int | None, device: str, slots: int
 ) -> None:
     done = data.draw(st.sets(st.sampled_from(runs))) if runs else set()
     keys = {run.run_key for run in done} | {"0123456789abcdef"}
-    planned = plan("a", runs, keys, limit, device)
+    planned = plan("a", runs, keys, limit, device, slots)
 
     assert planned.runs == tuple(runs)
     assert planned.complete == tuple(run for run in runs if run in done)
@@ -52,7 +58,7 @@ def test_every_run_to_do_is_in_one_cohort_of_its_kind(
         assert all({**dict(run), **cohort.spec} == dict(run) for run in cohort.runs)
     costs = [cohort.cost for cohort in planned.cohorts]
     assert costs == sorted(costs, reverse=True)
-    assert plan("a", list(runs), sorted(keys), limit, device) == planned
+    assert plan("a", list(runs), sorted(keys), limit, device, slots) == planned
 
 
 def test_json_is_that_of_the_design() -> None:
@@ -106,7 +112,30 @@ def test_longest_first_and_ties_in_the_order_of_the_sweep() -> None:
         spec(model="vae", epochs=400),
     ]
     order = [cohort.runs[0] for cohort in plan("a", runs, [], 1).cohorts]
-    assert [runs.index(run) for run in order] == [4, 5, 6, 3, 2, 0, 1]
+    assert [runs.index(run) for run in order] == [5, 4, 3, 2, 6, 0, 1]
+
+
+def test_cohorts_are_halved_so_that_no_slot_idles_long() -> None:
+    runs = [spec(seed=seed, mid_dim=m) for m in (5, 20, 500) for seed in range(10)]
+    alone, two = (plan("a", runs, [], None, "cpu", slots).cohorts for slots in (1, 2))
+    assert sorted(cohort.size for cohort in alone) == [2] * 5 + [10, 10]
+    total = sum(cohort.cost for cohort in alone)
+    assert max(cohort.cost for cohort in two) <= total / 8
+    assert sorted(cohort.size for cohort in two) == [1] * 10 + [10, 10]
+    assert [run for c in two for run in c.runs if run.mid_dim == 5] == runs[:10]
+    assert plan("a", runs, [], 10, "cpu", 2) == plan("a", runs, [], 10)  # as was asked for
+    assert plan("a", runs, [], None, "cuda", 2) == plan("a", runs, [], None, "cuda")
+
+
+def test_ten_runs_of_a_kind_are_shared_out() -> None:
+    runs = [spec(seed=seed) for seed in range(10)]
+    assert sorted(c.size for c in plan("a", runs, [], None, "cpu", 2).cohorts) == [2, 2, 3, 3]
+    short = [spec(seed=seed, epochs=5) for seed in range(10)]
+    assert len(plan("a", short, [], None, "cpu", 2).cohorts) == 1
+    eager = [spec(seed=seed, q_x_samples="marginal") for seed in range(10)]
+    assert len(plan("a", eager, [], None, "cpu", 2).cohorts) == 1  # dear in small stacks
+    (one,) = plan("a", runs[:1], [], None, "cpu", 2).cohorts
+    assert one.runs == tuple(runs[:1])
 
 
 def test_a_cohort_costs_less_than_its_runs_apart() -> None:
