@@ -35,7 +35,11 @@ class DataError(Exception):
 
 
 class DataSet(Protocol):
-    """What a model learns from and is tested on."""
+    """What a model learns from and is tested on.
+
+    Two attributes may be left out: `binary`, true if items are probabilities of bits, and `pairs`,
+    true if the items of `train` have shape (N, 2D), the encoder's input and the target.
+    """
 
     @property
     def dims(self) -> int:
@@ -56,6 +60,16 @@ class DataSet(Protocol):
 
     def log_prob(self, x: Tensor) -> Tensor | None:
         """Returns log P(x) in nats with shape (...) for x with shape (..., D); None if unknown."""
+
+
+def is_binary(data: DataSet) -> bool:
+    """Returns whether items are probabilities of bits."""
+    return bool(getattr(data, "binary", False))
+
+
+def has_pairs(data: DataSet) -> bool:
+    """Returns whether a training item is a pair, the encoder's input and the target."""
+    return bool(getattr(data, "pairs", False))
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,20 @@ def _picked(values: Tensor, chosen: Tensor) -> Tensor:
 Density = Normal | Bernoulli | Mixture
 
 
+def moments(density: Density) -> tuple[Tensor, Tensor]:
+    """Returns the mean and the standard deviation of each feature, with shape (R, B, F)."""
+    if isinstance(density, Normal):
+        return density.mean, torch.as_tensor(density.scale).expand_as(density.mean)
+    if isinstance(density, Bernoulli):
+        probability = density.logits.sigmoid()
+        return probability, (probability * (1 - probability)).sqrt()
+    means, scales = moments(density.components)
+    weight = density.log_weight.exp().unsqueeze(-1)
+    mean = (weight * means).sum(1)
+    variance = (weight * (scales.square() + (means - mean.unsqueeze(1)).square())).sum(1)
+    return mean, variance.sqrt()
+
+
 def normalised(log_weight: Tensor) -> Tensor:
     """Returns log-weights with shape (R, K, B) less their logsumexp over K."""
     return log_weight - log_weight.logsumexp(1, keepdim=True)

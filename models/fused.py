@@ -33,6 +33,7 @@ from torch import Tensor
 from models.fused_kernel import Batches, Problem, State, run_part
 from models.fused_layers import Net
 from models.fused_math import RELU, SWISH, TANH
+from models.latent import Options
 from models.losses import Noise, Objective
 from models.nn import Mlp
 from models.optim import BETA1, BETA2, EPSILON, Adam
@@ -47,6 +48,9 @@ def supports(objective: Objective, device: torch.device) -> bool:
     model = objective.model
     return (
         device.type == "cpu"
+        and model.options == Options()
+        and not model.binary
+        and not objective.pairs
         and objective.loss in ("vae", "ae", "amim", "mim")
         and model.act in ACTIVATIONS
         and model.fixed_encoder_scale == (objective.loss == "ae")
