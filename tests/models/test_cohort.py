@@ -206,11 +206,8 @@ def test_each_option_trains_with_each_model(options: dict[str, Any], model: str)
     row = initial_weights(latent.shapes(), 1, starts)
     for name, start in named_views(row, latent.shapes()).items():
         unused = (
-            name.startswith("p_z")
-            and (model == "ae" or options.get("p_z") == "marginal")
-            or name.startswith("q_x")
-            and model in ("ae", "vae")
-        )
+            name.startswith("p_z") and (model == "ae" or options.get("p_z") == "marginal")
+        ) or (name.startswith("q_x") and model in ("ae", "vae"))
         assert torch.equal(start[0], end.weights[name]) == unused, name
 
 
