@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models import registry
 from models.distributions import (
     Bernoulli,
     Density,
@@ -20,9 +21,7 @@ from models.distributions import (
     standard_normal_log_prob,
 )
 from models.nn import Mlp, Weights
-from models.priors import Bits, Gaussian, PseudoInputs
-
-Prior = Gaussian | Bits | PseudoInputs
+from models.priors import Bits, Gaussian, Prior, PseudoInputs
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class LatentModel:
                 return Gaussian("p_z", self.z_dim, count, self.min_scale, circles=True)
             case "gmm-marginal":
                 return PseudoInputs("p_z", self.x_dim, self.options.p_z_gmm, self.encode)
-        return None
+        return self._added("p_z", self.options.p_z, self.z_dim, self.options.p_z_gmm)
 
     @property
     def q_x(self) -> Prior | None:
@@ -113,7 +112,7 @@ class LatentModel:
                 return Gaussian("q_x", self.x_dim, self.options.q_x_gmm, self.min_scale)
             case "gmm-marginal":
                 return PseudoInputs("q_x", self.z_dim, self.options.q_x_gmm, self.decode)
-        return None
+        return self._added("q_x", self.options.q_x, self.x_dim, self.options.q_x_gmm)
 
     @property
     def choices(self) -> frozenset[str]:
@@ -222,6 +221,11 @@ class LatentModel:
         log_p_x = self.log_p_x(x)
         assert log_p_x is not None
         return log_p_x
+
+    def _added(self, prefix: str, name: str, dims: int, components: int) -> Prior | None:
+        """Returns a distribution that a user has registered, or None."""
+        make = registry.DENSITIES.get(name)
+        return make(prefix, dims, components, self.min_scale) if make else None
 
     def _normal(self, out: Tensor) -> Normal:
         mean, log_scale = out.chunk(2, dim=-1)

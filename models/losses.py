@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models import registry
 from models.distributions import log_mixture_of_two
 from models.latent import LatentModel
 from models.nn import Weights
@@ -79,7 +80,7 @@ class Objective:
     """What a run minimises, apart from β.
 
     Attributes:
-        loss: key of `LOSSES`.
+        loss: key of `LOSSES`, or the name of a user's.
         model: its networks and densities.
         inv_h: whether the inverted entropy prior is added.
         q_x_samples: log q(x) on decoder samples if q(x) is the marginal: "conditional",
@@ -95,7 +96,7 @@ class Objective:
 
     def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
         """Returns the loss of a minibatch; arguments as for `vae`."""
-        return LOSSES[self.loss](self, weights, x, noise, beta)
+        return loss_function(self.loss)(self, weights, x, noise, beta)
 
     def beta(self, warmup: int, epoch: int) -> float:
         """Returns β of a training epoch (from 1); an auto-encoder has none."""
@@ -103,7 +104,9 @@ class Objective:
 
     def noise_names(self, decoder_samples: bool) -> tuple[str, ...]:
         """Returns the fields of `Noise` that the loss needs, with or without decoder samples."""
-        if self.loss != "mim" or not decoder_samples:
+        added = registry.LOSSES.get(self.loss)
+        wanted = added.decoder_samples if added else self.loss == "mim"
+        if not (wanted and decoder_samples):
             return ("z",)
         fresh = self.q_x_samples == "marginal" and self.model.options.q_x == "marginal"
         marginal = ("z_marginal",) if fresh else ()
@@ -228,3 +231,8 @@ def _pair(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:
 
 LossFunction = Callable[[Objective, Weights, Tensor, Noise, Tensor], Loss]
 LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": ae}
+
+
+def loss_function(name: str) -> LossFunction:
+    """Returns the loss called `name`, ours or a user's."""
+    return LOSSES[name] if name in LOSSES else registry.LOSSES[name].function

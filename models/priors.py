@@ -16,6 +16,7 @@ the padded axis of items would be computed otherwise for one run than for severa
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,19 @@ from torch import Tensor
 from models.distributions import Bernoulli, Density, Mixture, Normal, normalised, without_small
 from models.nn import Weights, feature_major, padded
 from models.rng import generator
+
+
+class Prior(Protocol):
+    """A density without a condition."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of one run's weights by name."""
+
+    def start(self, seed: int) -> dict[str, Tensor]:
+        """Returns what one run's weights start at, by name."""
+
+    def __call__(self, weights: Weights, items: int) -> Density:
+        """Returns the density over (R, B, F) of B items."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from models.data import DataError, Mixture, Split, load
+from models.data import DataError, Mixture, Split, has_pairs, load
 
 SPLITS = get_args(Split)
 
@@ -131,3 +131,21 @@ BAD_IMAGES = ["pca-fashion-mnist", "pca-fashion-mnist0", "pca-fashion-mnist785",
 def test_no_such_data_set(name: str) -> None:
     with pytest.raises(DataError, match=name):
         load(name, Path("nowhere"))
+
+
+@pytest.mark.parametrize("name", ["4", "4_5", "-3", "MIM"])
+def test_pairs_are_two_draws_of_one_component(name: str) -> None:
+    pairs, single = load(f"Toy{name}", Path("nowhere")), load(f"toy{name}", Path("nowhere"))
+    assert isinstance(pairs, Mixture)
+    assert isinstance(single, Mixture)
+    assert has_pairs(pairs)
+    assert not has_pairs(single)
+    assert torch.equal(pairs.means, single.means)
+    items, labels = pairs.draw("train", 1, 1)
+    assert items.shape == (10_000, 2 * pairs.dims)
+    noise = (items.double() - pairs.means[labels].repeat(1, 2)) / pairs.scale.repeat(2)
+    assert noise.std(0).numpy() == pytest.approx(1, abs=0.05)
+    covariance = np.corrcoef(noise.numpy().T)
+    assert covariance == pytest.approx(np.eye(2 * pairs.dims), abs=0.05)
+    for split in ("test", "final", "knn"):
+        assert pairs.draw(split, 1, 1)[0].shape == (10_000, pairs.dims)
