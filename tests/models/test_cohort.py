@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.cohort import Cohort, EpochEnd, Event, Run, RunEnd, RunFailed, Slot, train
-from models.data import DataSet, Split, load
+from models.data import DataSet, Split, has_pairs, load
 from models.losses import Loss, Noise
 from models.nn import initial_weights, named_views
 from models.sampling import Sampler
@@ -44,6 +44,10 @@ class Few:
     @property
     def classes(self) -> int:
         return self.whole.classes
+
+    @property
+    def pairs(self) -> bool:
+        return has_pairs(self.whole)
 
     def items(self, split: Split) -> int:
         return self.count
@@ -184,6 +188,26 @@ def test_it_is_with_every_option(options: dict[str, Any], shape: int) -> None:
     model = MODELS[number % 4]  # MIM, with decoder samples
     shape = (number + 3 * shape) % len(SHAPES)
     assert_independent(replace(shaped(model, *SHAPES[shape]), **options))
+
+
+@pytest.mark.parametrize("model", MODELS[:1] + MODELS[6:], ids=str)
+def test_it_is_for_self_supervision(model: tuple[str, bool, str]) -> None:
+    assert_independent(shaped(model, "Toy2_5", 9, 3, 100, 2, "tanh"))
+
+
+@pytest.mark.parametrize("model", ["mim", "vae"])
+@pytest.mark.parametrize("field", ["q_zx_gmm", "p_xz_gmm"])
+def test_a_mixture_of_one_component_trains_as_the_gaussian(model: str, field: str) -> None:
+    """One takes torch's operations, the other fused steps: they differ in rounding."""
+    cohort = replace(COHORT, model=model, runs=RUNS[:1])
+    plain = events_by_run(cohort)["plain"]
+    mixture = events_by_run(replace(cohort, **{field: 1}))["plain"]
+    assert len(plain) == len(mixture)
+    for one, other in zip(plain[:-1], mixture[:-1], strict=True):
+        assert isinstance(one, EpochEnd)
+        assert isinstance(other, EpochEnd)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
+        assert one.test_loss == pytest.approx(other.test_loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("model", ["mim", "amim", "vae", "ae"])
