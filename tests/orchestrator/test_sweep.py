@@ -40,6 +40,8 @@ def message(folder: Path, text: str, *overrides: str) -> str:
         ("expressiveness", 160),
         ("entropy", 160),
         ("smoke", 12),
+        ("priors", 80),
+        ("mnist", 20),
     ],
 )
 def test_shipped_sweeps(name: str, runs: int) -> None:
