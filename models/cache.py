@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data import DataSet, Split
+from models.data import DataSet, Split, has_pairs, is_binary
 
 KEPT: tuple[Split, ...] = ("train", "knn")
 
@@ -55,6 +55,16 @@ class Cached:
     def classes(self) -> int:
         """How many labels there are."""
         return self.data.classes
+
+    @property
+    def binary(self) -> bool:
+        """Whether items are probabilities of bits."""
+        return is_binary(self.data)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a training item is a pair, the encoder's input and the target."""
+        return has_pairs(self.data)
 
     def items(self, split: Split) -> int:
         """Returns N, the number of items of a split."""

@@ -7,14 +7,14 @@ their tensors. A run that stops, or fails, leaves the stack at the end of its ep
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from models.data import DataSet
+from models.data import DataSet, has_pairs, is_binary
 from models.evaluate import evaluate
-from models.latent import LatentModel
+from models.latent import LatentModel, Options
 from models.losses import Objective
 from models.optim import learning_rate
 from models.sampling import Sampler
@@ -55,19 +55,29 @@ class Cohort:
     batch_size: int
     q_x_samples: str
     runs: tuple[Run, ...]
+    p_z: str = "anchor"
+    q_x: str = "marginal"
+    p_z_gmm: int = 0
+    q_x_gmm: int = 0
+    q_zx_gmm: int = 0
+    p_xz_gmm: int = 0
+    learn_p_z: bool = False
 
-    def objective(self, x_dim: int) -> Objective:
-        """Returns what the runs minimise on data of `x_dim` dimensions."""
+    def objective(self, data: DataSet) -> Objective:
+        """Returns what the runs minimise on a data set."""
         model = LatentModel(
-            x_dim=x_dim,
+            x_dim=data.dims,
             z_dim=self.z_dim,
             mid_dim=self.mid_dim,
             layers=self.layers,
             act=self.act,
             min_scale=10.0**-self.min_logvar,
             fixed_encoder_scale=self.model == "ae",
+            options=Options(**{f.name: getattr(self, f.name) for f in fields(Options)}),
+            binary=is_binary(data),
+            log_p_x=data.log_prob,
         )
-        return Objective(self.model, model, self.inv_h, self.q_x_samples)
+        return Objective(self.model, model, self.inv_h, self.q_x_samples, has_pairs(data))
 
 
 @dataclass(frozen=True)
@@ -184,9 +194,11 @@ class Training:
 
     def __init__(self, cohort: Cohort, data: DataSet, device: str = "cpu") -> None:
         self._slots = [Slot(run) for run in cohort.runs]
-        sampler = Sampler(data, cohort.batch_size, cohort.z_dim, torch.device(device))
-        seeds = [run.seed for run in cohort.runs]
-        self._stack = Stack(cohort.objective(data.dims), sampler, seeds)
+        objective = cohort.objective(data)
+        sampler = Sampler(
+            data, cohort.batch_size, cohort.z_dim, torch.device(device), objective.model.choices
+        )
+        self._stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
 
     @property
     def live(self) -> list[str]:

@@ -9,6 +9,8 @@ Beyond two dimensions component m goes on with row m of the M×D row-major grid
 linspace(−10M, 10M, M·D), columns 2 to D − 1. With weights 1/M,
 
     log P(x) = logsumexp_m Σ_d [ −½((x_d − μ_md)/σ_d)² − log σ_d − ½ log 2π ] − log M    in nats.
+
+`Toy…` is the same for self-supervision: a training item is two draws from one component.
 """
 
 import math
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models import registry
 from models.rng import generator
 
 Split = Literal["train", "test", "final", "knn"]
@@ -35,7 +38,11 @@ class DataError(Exception):
 
 
 class DataSet(Protocol):
-    """What a model learns from and is tested on."""
+    """What a model learns from and is tested on.
+
+    Two attributes may be left out: `binary`, true if items are probabilities of bits, and `pairs`,
+    true if the items of `train` have shape (N, 2D), the encoder's input and the target.
+    """
 
     @property
     def dims(self) -> int:
@@ -58,6 +65,16 @@ class DataSet(Protocol):
         """Returns log P(x) in nats with shape (...) for x with shape (..., D); None if unknown."""
 
 
+def is_binary(data: DataSet) -> bool:
+    """Returns whether items are probabilities of bits."""
+    return bool(getattr(data, "binary", False))
+
+
+def has_pairs(data: DataSet) -> bool:
+    """Returns whether a training item is a pair, the encoder's input and the target."""
+    return bool(getattr(data, "pairs", False))
+
+
 @dataclass(frozen=True)
 class Mixture:
     """A mixture of Gaussians of equal weight, new points in every split.
@@ -66,11 +83,13 @@ class Mixture:
         name: names the streams of random numbers.
         means: μ with shape (M, D), float64.
         scale: σ with shape (D,), float64.
+        pairs: whether a training item is two draws from one component, side by side.
     """
 
     name: str
     means: Tensor
     scale: Tensor
+    pairs: bool = False
 
     @property
     def dims(self) -> int:
@@ -87,12 +106,21 @@ class Mixture:
         return TOY_ITEMS
 
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """Returns points with shape (10,000, D), float32, and their components, (10,000,)."""
+        """Returns points with shape (10,000, D), float32, and their components, (10,000,).
+
+        The points of pairs to train on have the second point behind the first: (10,000, 2D).
+        """
         source = generator("data", self.name, split, seed, epoch)
         labels = torch.randint(self.classes, (TOY_ITEMS,), generator=source)
-        noise = torch.randn(TOY_ITEMS, self.dims, generator=source)
+        points = self._points(labels, source)
+        if self.pairs and split == "train":
+            points = torch.cat([points, self._points(labels, source)], dim=1)
+        return points, labels
+
+    def _points(self, labels: Tensor, source: torch.Generator) -> Tensor:
+        noise = torch.randn(len(labels), self.dims, generator=source)
         means = self.means.float().index_select(0, labels)
-        return means.addcmul_(noise, self.scale.float()), labels
+        return means.addcmul_(noise, self.scale.float())
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns log P(x) in nats with shape (...), x with shape (..., D), in x's precision."""
@@ -106,26 +134,36 @@ def load(name: str, data_dir: Path) -> DataSet:
     """Returns the data set called `name`.
 
     Args:
-        name: `toy<K>`, `toy<K>_<D>`, `toy<TEXT>` or `pca-fashion-mnist<k>`.
+        name: `toy<K>`, `toy<K>_<D>`, `toy<TEXT>`, with a capital T for pairs; `mnist`,
+            `fashion-mnist`, `pca-fashion-mnist<k>`; or the name of a user's own.
         data_dir: where the files of image sets are, or are downloaded to; unused for toys.
 
     Raises:
         DataError: no such data set, or its files are missing and can't be downloaded.
     """
-    if match := re.fullmatch(r"toy(0|-?[1-9]\d*)(?:_([1-9]\d*))?", name):
+    if match := re.fullmatch(r"[tT]oy(0|-?[1-9]\d*)(?:_([1-9]\d*))?", name):
         dims = int(match[2] or 2)
         if dims < 2:
             raise DataError(f"{name}: a toy mixture has at least 2 dimensions")
         return _toy(name, int(match[1]), dims)
-    if match := re.fullmatch(r"toy([A-Za-z][A-Za-z0-9]*)", name):
+    if match := re.fullmatch(r"[tT]oy([A-Za-z][A-Za-z0-9]*)", name):
         return _text(name, match[1])
+    if name in ("mnist", "fashion-mnist"):
+        from models.mnist import load_mnist  # torchvision, only for who needs it
+
+        return load_mnist(name, data_dir)
     if match := re.fullmatch(r"pca-fashion-mnist([1-9]\d*)", name):
-        from models.fashion import load_pca_fashion_mnist  # torchvision, only for who needs it
+        from models.fashion import load_pca_fashion_mnist
 
         return load_pca_fashion_mnist(int(match[1]), data_dir)
+    registry.load()
+    if name in registry.DATA:
+        data: DataSet = registry.DATA[name].load(data_dir)
+        return data
     raise DataError(
         f"{name}: no such data set; there are toy<K> and toy<K>_<D> (toy4, toy4_20), "
-        "toy<TEXT> (toyMIM) and pca-fashion-mnist<k> (pca-fashion-mnist20)"
+        "toy<TEXT> (toyMIM), the same with a capital T, mnist, fashion-mnist and "
+        "pca-fashion-mnist<k> (pca-fashion-mnist20)"
     )
 
 
@@ -137,7 +175,8 @@ def _toy(name: str, outer: int, dims: int) -> Mixture:
     plane = torch.cat([ring.new_zeros(count - abs(outer), 2), ring])
     grid = torch.linspace(-10 * count, 10 * count, count * dims, dtype=torch.float64)
     means = torch.cat([plane, grid.reshape(count, dims)[:, 2:]], dim=1)
-    return Mixture(name, means, torch.full((dims,), 1.25 / count, dtype=torch.float64))
+    scale = torch.full((dims,), 1.25 / count, dtype=torch.float64)
+    return Mixture(name, means, scale, pairs=name.startswith("T"))
 
 
 def _text(name: str, text: str) -> Mixture:
@@ -153,4 +192,5 @@ def _text(name: str, text: str) -> Mixture:
     rows, columns = lit.nonzero(as_tuple=True)
     u, v = columns.double() / width, rows.double() / height
     means = torch.stack([(u - 0.45) * 3.6, (v - 0.45) * 3.6], dim=1)
-    return Mixture(name, means, torch.tensor([1 / width, 1 / height], dtype=torch.float64))
+    scale = torch.tensor([1 / width, 1 / height], dtype=torch.float64)
+    return Mixture(name, means, scale, pairs=name.startswith("T"))

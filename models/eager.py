@@ -44,7 +44,10 @@ def train_part(
     for step in range(len(x)):
         loss = objective(views, x[step], noise.minibatch(step), beta)
         minimised = loss.objective(items)
-        gradients = torch.autograd.grad(minimised.sum(), list(views.values()))
+        # Of a density that the loss doesn't contain, VAE's q(x) for one, the gradient is 0.
+        gradients = torch.autograd.grad(
+            minimised.sum(), list(views.values()), allow_unused=True, materialize_grads=True
+        )
         adam.step_(weights, flatten(gradients, weights.shape[1]), size[step], factor[step])
         total += loss.reported(minimised.detach())
     return total

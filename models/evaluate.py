@@ -13,7 +13,10 @@ of their own. All quantities in nats but `rmse` (units of x) and accuracies (sha
 - h_z          −mean log p(z)
 - h_encoder    −mean log q(z|x) q(x);  h_decoder  −mean log p(x|z) p(z);  h_joint their mean
 - h_mixture    −mean log(½ p(x,z) + ½ q(x,z)), on encoder samples
-- kl_qp, kl_pq KL(q‖p) on encoder samples, KL(p‖q) on decoder samples;  kl_mean their mean
+- kl_qp, kl_pq KL(q‖p) on encoder samples, KL(p‖q) on samples of p;  kl_mean their mean
+
+q(x) and p(z) are the run's own. A marginal p(z) is what makes p(x, z) = q(x, z) on samples of p:
+KL(p‖q) is then 0 by construction.
 """
 
 import math
@@ -23,7 +26,7 @@ import torch
 from torch import Tensor
 
 from models.data import Split
-from models.distributions import log_mixture_of_two, standard_normal_log_prob
+from models.distributions import log_mixture_of_two
 from models.ksg import ksg_mutual_information
 from models.latent import LatentModel
 from models.losses import Noise
@@ -118,7 +121,8 @@ def _terms(model: LatentModel, weights: Weights, x: Tensor, noise: Noise) -> dic
     q_z_given_x = model.encode(weights, x)
     z = q_z_given_x.sample(noise.z)
     p_x_given_z = model.decode(weights, z)
-    log_q_zx, log_p_z = q_z_given_x.log_prob_of_sample(noise.z), model.log_p_z(z)
+    log_q_zx = q_z_given_x.log_prob_of_sample(noise.z)
+    log_p_z = model.log_p_z(weights, z, log_q_zx)
     z2 = q_z_given_x.sample(noise.z_marginal)
     log_q_x = model.log_q_x(weights, x, noise.z_marginal)
     return {
@@ -127,7 +131,7 @@ def _terms(model: LatentModel, weights: Weights, x: Tensor, noise: Noise) -> dic
         "distance": (x - p_x_given_z.sample(noise.x)).norm(dim=-1),
         "log_q_zx": log_q_zx,
         "log_p_z": log_p_z,
-        "log_anchor_z": standard_normal_log_prob(z),
+        "log_anchor_z": model.log_anchor(weights, z),
         "log_p_xz2": model.decode(weights, z2).log_prob(x),
         "log_q_x": log_q_x,
         "log_mixture": log_mixture_of_two(p_x_given_z.log_prob(x) + log_p_z, log_q_zx + log_q_x),
@@ -142,20 +146,21 @@ def _divergences(
     assert noise.z_marginal is not None
     q_z_given_x = model.encode(weights, x)
     z = q_z_given_x.sample(noise.z)
+    log_q_zx = q_z_given_x.log_prob_of_sample(noise.z)
     kl_qp = (
-        q_z_given_x.log_prob_of_sample(noise.z)
+        log_q_zx
         + model.log_q_x(weights, x, noise.z_marginal)
         - model.decode(weights, z).log_prob(x)
-        - model.log_p_z(z)
+        - model.log_p_z(weights, z, log_q_zx)
     )
-    p_x_given_z = model.decode(weights, noise.anchor)
+    z = model.sample_p_z(weights, noise.anchor)
+    p_x_given_z = model.decode(weights, z)
     sample = p_x_given_z.sample(noise.x)
-    kl_pq = (
-        p_x_given_z.log_prob_of_sample(noise.x)
-        + model.log_p_z(noise.anchor)
-        - model.encode(weights, sample).log_prob(noise.anchor)
-        - model.log_q_x(weights, sample, noise.z_marginal)
-    )
+    log_p_xz = p_x_given_z.log_prob_of_sample(noise.x)
+    log_q_zx = model.encode(weights, sample).log_prob(z)
+    log_q_x = model.log_q_x(weights, sample, noise.z_marginal)
+    log_p_z = model.log_p_z(weights, z, log_q_zx + log_q_x - log_p_xz)
+    kl_pq = log_p_xz + log_p_z - log_q_zx - log_q_x
     return {"kl_qp": kl_qp, "kl_pq": kl_pq}
 
 

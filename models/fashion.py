@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 from torch import Tensor
-from torchvision.datasets import FashionMNIST
+from torchvision.datasets import MNIST, FashionMNIST
 from torchvision.datasets.utils import check_integrity, download_url
 
 from models.data import DataError, Split
@@ -150,7 +150,7 @@ def affine(levels: Tensor, angle: Tensor, shift: Tensor, scale: Tensor, shear: T
 @cache
 def _fitted(data_dir: Path) -> tuple[Images, Tensor, Tensor]:
     """Returns the images and their `principal_components`, once a process: it takes seconds."""
-    images = _read(data_dir)
+    images = read(data_dir)
     return images, *principal_components(images.train)
 
 
@@ -174,22 +174,26 @@ def principal_components(levels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean / 255).float(), torch.from_numpy(components).float()
 
 
-def _read(data_dir: Path) -> Images:
-    """Returns the images, downloaded first where a file is missing.
+def read(data_dir: Path, files: type[MNIST] = FashionMNIST) -> Images:
+    """Returns the images of one of torchvision's data sets, downloaded where a file is missing.
 
     The files are read as they are packed, so that nothing is written where they are all there.
     """
-    folder = data_dir / "FashionMNIST" / "raw"
+    folder = data_dir / files.__name__ / "raw"
     parts = []
-    for name, md5 in FashionMNIST.resources:
+    for name, md5 in files.resources:
         path = folder / name
         if not path.exists():
-            _download(path, md5)
+            _download(path, md5, files)
         if not check_integrity(path, md5):
-            raise DataError(f"{path} is not the file of Fashion-MNIST (its md5 isn't {md5})")
+            raise DataError(f"{path} is not the file of {_title(files)} (its md5 isn't {md5})")
         parts.append(_unpack(path))
     train, train_labels, test, test_labels = parts
     return Images(train, train_labels.flatten().long(), test, test_labels.flatten().long())
+
+
+def _title(files: type[MNIST]) -> str:
+    return "Fashion-MNIST" if files is FashionMNIST else files.__name__
 
 
 def _unpack(path: Path) -> Tensor:
@@ -202,16 +206,16 @@ def _unpack(path: Path) -> Tensor:
     return body.view(int(shape[0]), math.prod(map(int, shape[1:])))
 
 
-def _download(path: Path, md5: str) -> None:
+def _download(path: Path, md5: str, files: type[MNIST]) -> None:
     """Puts a file in place, whole or not at all, also when several processes do so at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as beside:
-            download_url(FashionMNIST.mirrors[0] + path.name, beside, path.name, md5)
+            download_url(files.mirrors[0] + path.name, beside, path.name, md5)
             os.replace(Path(beside) / path.name, path)
     except (OSError, RuntimeError) as error:
-        names = ", ".join(name for name, _ in FashionMNIST.resources)
+        names = ", ".join(name for name, _ in files.resources)
         raise DataError(
-            f"Fashion-MNIST can't be downloaded ({error}): put {names} into {path.parent}, or set "
-            "MIMSWEEP_DATA_DIR to the folder that holds FashionMNIST/raw with them"
+            f"{_title(files)} can't be downloaded ({error}): put {names} into {path.parent}, or "
+            f"set MIMSWEEP_DATA_DIR to the folder that holds {files.__name__}/raw with them"
         ) from error

@@ -33,6 +33,7 @@ from torch import Tensor
 from models.fused_kernel import Batches, Problem, State, run_part
 from models.fused_layers import Net
 from models.fused_math import RELU, SWISH, TANH
+from models.latent import Options
 from models.losses import Noise, Objective
 from models.nn import Mlp
 from models.optim import BETA1, BETA2, EPSILON, Adam
@@ -47,6 +48,9 @@ def supports(objective: Objective, device: torch.device) -> bool:
     model = objective.model
     return (
         device.type == "cpu"
+        and model.options == Options()
+        and not model.binary
+        and not objective.pairs
         and objective.loss in ("vae", "ae", "amim", "mim")
         and model.act in ACTIVATIONS
         and model.fixed_encoder_scale == (objective.loss == "ae")
@@ -70,19 +74,22 @@ def train_part(
     assert all(tensor.is_contiguous() for tensor in changed)  # what changes is no copy
     rows = (*changed, size.squeeze(-1), factor.squeeze(-1))
     state = State(*map(_array, rows))
-    problem = _problem(objective, beta, noise, items)
+    problem = _problem(objective, beta, x, noise, items)
     return torch.from_numpy(run_part(problem, _batches(x, noise), state, ADAM, True))
 
 
 def test_part(objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int) -> Tensor:
     """Returns the sum over S minibatches of the losses at β = 1; as `models.eager.test_part`."""
     state = State(*map(_array, (weights, UNUSED, UNUSED, UNUSED, UNUSED)))
-    problem = _problem(objective, torch.ones(len(weights), 1), noise, items)
+    problem = _problem(objective, torch.ones(len(weights), 1), x, noise, items)
     return torch.from_numpy(run_part(problem, _batches(x, noise), state, ADAM, False))
 
 
-def _problem(objective: Objective, beta: Tensor, noise: Noise, items: int) -> Problem:
+def _problem(objective: Objective, beta: Tensor, x: Tensor, noise: Noise, items: int) -> Problem:
     model = objective.model
+    # The kernel checks no index.
+    assert x.shape[-1] == model.x_dim
+    assert noise.z.shape[-1] == model.z_dim
     encoder, end = _layout(model.encoder, 0)
     return Problem(
         encoder=encoder,

@@ -7,9 +7,10 @@ With joint densities p(x, z) = p(x|z) p(z) and q(x, z) = q(z|x) q(x):
 - MIM    the same, plus the same expression on                          z ~ P(z), x ~ p(x|z)
 - AE     −log p(x|z)
 
-One sample each, reparameterised. On encoder samples q(x) is the marginal
+One sample each, reparameterised. On encoder samples q(x) is by default the marginal
 log q(x) = log p(x|z) + log p(z) − log q(z|x), in which log q(z|x) cancels, so that A-MIM is
-−½ (1 + β) (log p(x|z) + log p(z)).
+−½ (1 + β) (log p(x|z) + log p(z)). Other p(z) and q(x): `models.latent.Options`. Bits drawn from a
+decoder have no gradient: they get a score-function term instead.
 
 With `inv_h` (the "entropy prior", inverted): the VAE adds −(log q(z|x) + log q(x)); MIM and A-MIM
 add β·log(½ p(x,z) + ½ q(x,z)), always with log q(x) := log p(x|z).
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models import registry
 from models.distributions import log_mixture_of_two
 from models.latent import LatentModel
 from models.nn import Weights
@@ -30,11 +32,12 @@ from models.optim import annealed_beta
 class Noise:
     """Standard Gaussian noise of a minibatch; what a loss doesn't use is None.
 
-    Of S minibatches at once the shapes have a leading S.
+    Of S minibatches at once the shapes have a leading S. What is drawn from a mixture has one
+    feature more, uniform in [0, 1), that chooses the component.
 
     Attributes:
         z: of z ~ q(z|x), with shape (R, B, Z).
-        anchor: z ~ P(z) itself, with shape (R, B, Z).
+        anchor: z ~ P(z) itself, with shape (R, B, Z); noise of it where P(z) is learned.
         x: of x ~ p(x|z), with shape (R, B, D).
         z_marginal: of the fresh z' ~ q(z'|x) in log q(x), with shape (R, B, Z).
     """
@@ -77,21 +80,23 @@ class Objective:
     """What a run minimises, apart from β.
 
     Attributes:
-        loss: key of `LOSSES`.
+        loss: key of `LOSSES`, or the name of a user's.
         model: its networks and densities.
         inv_h: whether the inverted entropy prior is added.
-        q_x_samples: log q(x) on decoder samples: "conditional", log p(x|z) at the same z, or
-            "marginal", at a fresh z' ~ q(z'|x).
+        q_x_samples: log q(x) on decoder samples if q(x) is the marginal: "conditional",
+            log p(x|z) at the same z, or "marginal", at a fresh z' ~ q(z'|x).
+        pairs: whether a training item is a pair, the encoder's input and the target.
     """
 
     loss: str
     model: LatentModel
     inv_h: bool = False
     q_x_samples: str = "conditional"
+    pairs: bool = False
 
     def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
         """Returns the loss of a minibatch; arguments as for `vae`."""
-        return LOSSES[self.loss](self, weights, x, noise, beta)
+        return loss_function(self.loss)(self, weights, x, noise, beta)
 
     def beta(self, warmup: int, epoch: int) -> float:
         """Returns β of a training epoch (from 1); an auto-encoder has none."""
@@ -99,9 +104,12 @@ class Objective:
 
     def noise_names(self, decoder_samples: bool) -> tuple[str, ...]:
         """Returns the fields of `Noise` that the loss needs, with or without decoder samples."""
-        if self.loss != "mim" or not decoder_samples:
+        added = registry.LOSSES.get(self.loss)
+        wanted = added.decoder_samples if added else self.loss == "mim"
+        if not (wanted and decoder_samples):
             return ("z",)
-        marginal = ("z_marginal",) if self.q_x_samples == "marginal" else ()
+        fresh = self.q_x_samples == "marginal" and self.model.options.q_x == "marginal"
+        marginal = ("z_marginal",) if fresh else ()
         return ("z", "anchor", "x", *marginal)
 
 
@@ -111,37 +119,48 @@ def vae(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: T
     Args:
         objective: what is minimised.
         weights: of the stack.
-        x: with shape (R, B, D).
+        x: with shape (R, B, D); or (R, B, 2D) of pairs, input of the encoder and target.
         noise: of the minibatch.
         beta: β, with shape (R, 1).
     """
     model = objective.model
-    q_z_given_x = model.encode(weights, x)
+    source, target = _pair(x, model.x_dim)
+    q_z_given_x = model.encode(weights, source)
     z = q_z_given_x.sample(noise.z)
-    log_p_x_given_z = model.decode(weights, z).log_prob(x)
-    log_p_z = model.log_p_z(z)
-    loss = -log_p_x_given_z + beta * (q_z_given_x.log_prob_of_sample(noise.z) - log_p_z)
-    if objective.inv_h:
-        loss = loss - (log_p_x_given_z + log_p_z)
+    log_p_x_given_z = model.decode(weights, z).log_prob(target)
+    log_q_z_given_x = q_z_given_x.log_prob_of_sample(noise.z)
+    log_p_z = model.log_p_z(weights, z, log_q_z_given_x)
+    loss = -log_p_x_given_z + beta * (log_q_z_given_x - log_p_z)
+    if objective.inv_h and model.options.q_x == "marginal":
+        loss = loss - (log_p_x_given_z + log_p_z)  # log q(z|x) cancels
+    elif objective.inv_h:
+        loss = loss - (log_q_z_given_x + model.log_density_q_x(weights, target))
     return Loss(loss)
 
 
 def ae(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
     """Returns the auto-encoder's loss, −log p(x|z); arguments as for `vae`, β unused."""
-    z = objective.model.encode(weights, x).sample(noise.z)
-    return Loss(-objective.model.decode(weights, z).log_prob(x))
+    source, target = _pair(x, objective.model.x_dim)
+    z = objective.model.encode(weights, source).sample(noise.z)
+    return Loss(-objective.model.decode(weights, z).log_prob(target))
 
 
 def amim(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
     """Returns the loss of asymmetric MIM, on encoder samples alone; arguments as for `vae`."""
     model = objective.model
-    q_z_given_x = model.encode(weights, x)
+    source, target = _pair(x, model.x_dim)
+    q_z_given_x = model.encode(weights, source)
     z = q_z_given_x.sample(noise.z)
-    log_p_x_given_z = model.decode(weights, z).log_prob(x)
-    log_p_xz = log_p_x_given_z + model.log_p_z(z)
-    loss = -0.5 * (1 + beta) * log_p_xz
+    log_p_x_given_z = model.decode(weights, z).log_prob(target)
+    log_q_z_given_x = q_z_given_x.log_prob_of_sample(noise.z)
+    log_p_xz = log_p_x_given_z + model.log_p_z(weights, z, log_q_z_given_x)
+    if model.options.q_x == "marginal":
+        loss = -0.5 * (1 + beta) * log_p_xz
+    else:
+        log_q_x = model.log_density_q_x(weights, target)
+        loss = -0.5 * (log_p_xz + beta * (log_q_z_given_x + log_q_x))
     if objective.inv_h:
-        log_q_xz = q_z_given_x.log_prob_of_sample(noise.z) + log_p_x_given_z
+        log_q_xz = log_q_z_given_x + log_p_x_given_z
         loss = loss + beta * log_mixture_of_two(log_p_xz, log_q_xz)
     return Loss(loss)
 
@@ -160,23 +179,60 @@ def mim(objective: Objective, weights: Weights, x: Tensor, noise: Noise, beta: T
 def _decoder_direction(
     objective: Objective, weights: Weights, noise: Noise, beta: Tensor
 ) -> Tensor:
-    model, z = objective.model, noise.anchor
-    assert z is not None
+    model = objective.model
+    assert noise.anchor is not None
     assert noise.x is not None
+    z = model.sample_anchor(weights, noise.anchor)
     p_x_given_z = model.decode(weights, z)
     x = p_x_given_z.sample(noise.x)
-    log_p_x_given_z = p_x_given_z.log_prob_of_sample(noise.x)
-    log_p_xz = log_p_x_given_z + model.log_p_z(z)
+    if model.binary:
+        x = x.detach()
+        log_p_x_given_z = p_x_given_z.log_prob(x)
+    else:
+        log_p_x_given_z = p_x_given_z.log_prob_of_sample(noise.x)
     log_q_z_given_x = model.encode(weights, x).log_prob(z)
-    log_q_x = log_p_x_given_z
-    if objective.q_x_samples == "marginal":
-        assert noise.z_marginal is not None
-        log_q_x = model.log_q_x(weights, x, noise.z_marginal)
+    log_q_x = _log_q_x_of_sample(objective, weights, x, noise, log_p_x_given_z)
+    # A marginal p(z) is q(z|x) re-weighted: the z at which p(x, z) = q(x, z).
+    marginal = log_q_z_given_x + log_q_x - log_p_x_given_z
+    log_p_xz = log_p_x_given_z + model.log_p_z(weights, z, marginal)
     loss = -0.5 * (log_p_xz + beta * (log_q_z_given_x + log_q_x))
     if objective.inv_h:
         loss = loss + beta * log_mixture_of_two(log_p_xz, log_q_z_given_x + log_p_x_given_z)
-    return loss
+    return with_score(loss, log_p_x_given_z) if model.binary else loss
+
+
+def _log_q_x_of_sample(
+    objective: Objective, weights: Weights, x: Tensor, noise: Noise, log_p_x_given_z: Tensor
+) -> Tensor:
+    """Returns log q(x) of x ~ p(x|z), with shape (R, B)."""
+    model = objective.model
+    if model.options.q_x != "marginal":
+        return model.log_density_q_x(weights, x)
+    if objective.q_x_samples == "conditional":
+        return log_p_x_given_z
+    assert noise.z_marginal is not None
+    return model.log_q_x(weights, x, noise.z_marginal)
+
+
+def with_score(loss: Tensor, log_p_x_given_z: Tensor) -> Tensor:
+    """Returns a loss on samples x that have no gradient, with that of drawing them (REINFORCE).
+
+    Added is loss·log p(x|z), the loss constant, less its own value: 0, with the gradient
+    loss·∇log p(x|z). Both with shape (R, B).
+    """
+    weight = loss.detach()
+    return loss + (weight * log_p_x_given_z - (weight * log_p_x_given_z).detach())
+
+
+def _pair(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+    """Returns the encoder's input and the target: both halves of a pair, or x twice."""
+    return x[..., :dims], x[..., -dims:]
 
 
 LossFunction = Callable[[Objective, Weights, Tensor, Noise, Tensor], Loss]
 LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": ae}
+
+
+def loss_function(name: str) -> LossFunction:
+    """Returns the loss called `name`, ours or a user's."""
+    return LOSSES[name] if name in LOSSES else registry.LOSSES[name].function

@@ -122,16 +122,26 @@ def flatten(tensors: Sequence[Tensor], size: int) -> Tensor:
     return torch.cat([*rows, rows[0].new_zeros(len(rows[0]), padding)], dim=1)
 
 
-def initial_weights(shapes: Mapping[str, Sequence[int]], seed: int) -> Tensor:
+def initial_weights(
+    shapes: Mapping[str, Sequence[int]], seed: int, starts: Mapping[str, Tensor] | None = None
+) -> Tensor:
     """Draws a run's weights as `torch.nn.Linear` does: U(−1/√in, 1/√in), weights and biases.
 
     Each tensor has a stream of its own: runs of one seed start alike wherever their shapes agree.
+
+    Args:
+        shapes: of the weights of one run, by name.
+        seed: of the run.
+        starts: what those weights start at that are not of a linear layer, by name.
 
     Returns:
         with shape (1, P).
     """
     tensors = []
     for name, shape in shapes.items():
+        if starts and name in starts:
+            tensors.append(starts[name].reshape(1, *shape))
+            continue
         fan_in = shapes[name.replace(".bias", ".weight")][1]
         uniform = torch.rand(1, *shape, generator=generator("init", name, seed))
         tensors.append((2 * uniform - 1) / math.sqrt(fan_in))

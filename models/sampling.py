@@ -33,12 +33,14 @@ class Sampler:
         batch_size: B; items that don't fill a minibatch are dropped.
         z_dim: Z.
         device: where the tensors go; they are drawn on the CPU, so that devices agree.
+        choices: the fields of `Noise` with one feature more, uniform, that chooses a component.
     """
 
     data: DataSet
     batch_size: int
     z_dim: int
     device: torch.device
+    choices: frozenset[str] = frozenset()
 
     def count(self, split: Split) -> int:
         """Returns S, the number of minibatches of an epoch."""
@@ -87,15 +89,21 @@ class Sampler:
     def _noise(
         self, name: str, split: Split, moments: Sequence[Moment], part: int, count: int
     ) -> Tensor:
-        features = self.data.dims if name == "x" else self.z_dim
-        shape = (count, features, self.batch_size)
         drawn = {
-            moment: self._pad(
-                torch.randn(shape, generator=generator("noise", split, name, *moment, part))
-            )
+            moment: self._pad(self._drawn(name, (split, name, *moment, part), count))
             for moment in dict.fromkeys(moments)
         }
         return self._stack(drawn, moments)
+
+    def _drawn(self, name: str, stream: tuple[str | int, ...], count: int) -> Tensor:
+        """Returns the noise of a run, with shape (S, F, B), from the streams of that name."""
+        features = self.data.dims if name == "x" else self.z_dim
+        shape = (count, features, self.batch_size)
+        normals = torch.randn(shape, generator=generator("noise", *stream))
+        if name not in self.choices:
+            return normals
+        shape = (count, 1, self.batch_size)
+        return torch.cat([normals, torch.rand(shape, generator=generator("choice", *stream))], 1)
 
     def _stack(self, drawn: dict[Moment, Tensor], moments: Sequence[Moment]) -> Tensor:
         return torch.stack([drawn[moment] for moment in moments], dim=1).to(self.device).mT

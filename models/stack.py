@@ -146,8 +146,13 @@ class Stack:
             tensor[row] = tensors[name]
 
     def _initial(self, seeds: Sequence[int]) -> Tensor:
-        rows = [initial_weights(self.shapes, seed) for seed in seeds]
+        rows = [initial_weights(self.shapes, seed, self._starts(seed)) for seed in seeds]
         return torch.cat(rows).to(self.sampler.device)
+
+    def _starts(self, seed: int) -> dict[str, Tensor]:
+        """Returns what the weights of p(z) and q(x) start at."""
+        data = self.sampler.data
+        return self.objective.model.starts(seed, lambda: data.draw("train", seed, 1)[0])
 
     def _views(self, weights: Tensor) -> dict[str, Tensor]:
         return named_views(weights, self.shapes)

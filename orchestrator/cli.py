@@ -16,6 +16,7 @@ import click
 
 from orchestrator import cli_results, cli_search
 from orchestrator.cli_options import (
+    add_modules,
     as_json,
     cohort_size,
     data_dir,
@@ -46,8 +47,17 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mimsweep")
-def main() -> None:
+@click.option(
+    "--import",
+    "modules",
+    metavar="MODULE",
+    multiple=True,
+    help="Import a module that adds data sets, losses or distributions, from this folder or "
+    "PYTHONPATH; MIMSWEEP_IMPORT does the same. May be given several times.",
+)
+def main(modules: Sequence[str]) -> None:
     """Train sweeps of latent-variable models as stacks, tracked in MLflow."""
+    add_modules(modules)
 
 
 @main.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.errors import SpecError
+
 if TYPE_CHECKING:
     from orchestrator.sweep import Sweep
 
@@ -63,3 +65,21 @@ def read_store(tracking_uri: str | None) -> Any:  # noqa: ANN401
 def data_dir() -> Path:
     """Returns the folder of data sets."""
     return Path(os.environ.get("MIMSWEEP_DATA_DIR", "data"))
+
+
+def add_modules(names: Sequence[str]) -> None:
+    """Lets modules that add something be imported, here and in the workers.
+
+    Raises:
+        SpecError: one can't be imported.
+    """
+    if not names:
+        return
+    from models import registry
+
+    present = os.environ.get(registry.VARIABLE, "")
+    os.environ[registry.VARIABLE] = ",".join([present, *names] if present else names)
+    try:
+        registry.load()
+    except ImportError as error:
+        raise SpecError(f"--import {','.join(names)}: {error}") from error

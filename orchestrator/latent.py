@@ -59,29 +59,38 @@ def scene(run: RunSpec, weights: Weights) -> Scene:
     import torch
 
     from models.data import load
+    from models.distributions import moments
     from models.rng import generator
     from orchestrator.engines.training import cohort_of
 
     data = load(run.dataset, Path())
-    model = cohort_of([run]).objective(data.dims).model
+    model = cohort_of([run]).objective(data).model
     stack = {name: tensor[None] for name, tensor in weights.items()}
     with torch.no_grad():
         x = data.draw("final", run.seed, 0)[0][:POINTS][None]
         noise = torch.randn(2, 1, POINTS, 2, generator=generator("picture", run.seed))
+        uniform = torch.rand(2, 1, POINTS, 1, generator=generator("picture", "choice", run.seed))
+        z_noise, x_noise = (
+            torch.cat([normals, u], -1) if name in model.choices else normals
+            for name, normals, u in zip(("z", "x"), noise, uniform, strict=True)
+        )
         q_z = model.encode(stack, x)
-        reconstructed = model.decode(stack, q_z.sample(noise[0])).sample(noise[1])
-        scale = torch.as_tensor(q_z.scale).expand_as(q_z.mean)
+        reconstructed = model.decode(stack, q_z.sample(z_noise)).sample(x_noise)
+        z_mean, z_scale = moments(q_z)
         z = _plane(Z_LIMIT, _SAMPLE_STEP)
-        z_noise = torch.randn(z.shape, generator=generator("picture", "samples", run.seed))
-        samples = model.decode(stack, z[None]).sample(z_noise[None])[0]
+        source = generator("picture", "samples", run.seed)
+        noise = torch.randn(z.shape, generator=source)[None]
+        if "x" in model.choices:
+            noise = torch.cat([noise, torch.rand(1, len(z), 1, generator=source)], -1)
+        samples = model.decode(stack, z[None]).sample(noise)[0]
         axis = _axis(X_LIMIT, _LEVEL_STEP)
         log_p_x = data.log_prob(_plane(X_LIMIT, _LEVEL_STEP).double())
     return Scene(
         axis=axis,
         log_p_x=None if log_p_x is None else log_p_x.reshape(len(axis), -1).numpy(),
         reconstructed=reconstructed[0].numpy(),
-        z_mean=q_z.mean[0].numpy(),
-        z_scale=scale[0].numpy(),
+        z_mean=z_mean[0].numpy(),
+        z_scale=z_scale[0].numpy(),
         grid_z=z.numpy(),
         samples=samples.numpy(),
     )

@@ -151,15 +151,17 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     """Returns how many runs like `spec` are best stacked in one cohort on a device.
 
     As many as keep the activations of a training step, about 12 float32 tensors of shape
-    (batch_size, mid_dim) a layer and run, in the device's fast memory: 16 MiB of cache on a CPU
-    (at most 64 runs), 8 GiB on a GPU (at most 1,024 runs).
+    (batch_size, mid_dim) a layer and run (or dimensions of the data, where they are more), in the
+    device's fast memory: 16 MiB of cache on a CPU (at most 64 runs), 8 GiB on a GPU (at most 1,024
+    runs).
 
     Args:
         spec: one of the runs.
         device: "cpu" or "cuda".
     """
     memory, most = _LIMITS[device]
-    activations = 4 * spec.batch_size * spec.mid_dim * spec.layers * 12
+    width = max(spec.mid_dim, data_dim(spec.dataset))
+    activations = 4 * spec.batch_size * width * spec.layers * 12
     return min(max(memory // activations, 1), most)
 
 

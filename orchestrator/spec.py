@@ -16,6 +16,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from orchestrator.conflicts import conflicts
+
 SPEC_VERSION = 1
 """Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
 to: data, noise or the order of their streams, initialisation, a loss, the optimiser or the stop,
@@ -31,19 +33,41 @@ EPOCH_POINTS = 10_000
 
 @dataclass(frozen=True)
 class Choices:
-    """The values of an option: `now` available, or known but left to a `later` issue."""
+    """The values of an option: `now` available, or known but left to a `later` issue.
+
+    Attributes:
+        now: what a run can have.
+        later: what it can't have yet.
+        added: which table of `models.registry` holds the values that users add, if they can.
+    """
 
     now: tuple[str, ...]
     later: tuple[str, ...] = ()
+    added: str = ""
 
     def check(self, value: str) -> str:
         """Returns `value`, or says what is allowed."""
         if value in self.now:
             return value
-        allowed = f"allowed: {', '.join(self.now)}"
+        names = [*self.now, *(_registered(self.added) if self.added else ())]
+        if value in names:
+            return value
+        allowed = f"allowed: {', '.join(names)}"
         if value in self.later:
             raise ValueError(f"{value} is not available yet; {allowed}")
-        raise ValueError(f"{value} is not allowed; {allowed}{did_you_mean(value, self.now)}")
+        raise ValueError(f"{value} is not allowed; {allowed}{did_you_mean(value, names)}")
+
+
+def _registered(table: str) -> dict[str, Any]:
+    """Returns a table of what users have added: "DATA", "LOSSES" or "DENSITIES"."""
+    from models import registry
+
+    try:
+        registry.load()
+    except ImportError as error:
+        raise ValueError(f"{registry.VARIABLE}: {error}") from error
+    entries: dict[str, Any] = getattr(registry, table)
+    return entries
 
 
 MODELS = Choices(
@@ -53,19 +77,23 @@ MODELS = Choices(
         for image_model in ("convhvae_2level", "pixelhvae_2level")
         for loss in ("", "-mim", "-amim", "-smim")
     ),
+    added="LOSSES",
 )
 ACTIVATIONS = Choices(now=("tanh", "swish", "relu"))
-P_Z = Choices(now=("anchor",), later=("prior", "marginal", "gmm-marginal"))
-Q_X = Choices(now=("marginal",), later=("anchor", "prior", "gmm-marginal"))
+P_Z = Choices(now=("anchor", "prior", "marginal", "gmm-marginal"), added="DENSITIES")
+Q_X = Choices(now=("marginal", "anchor", "prior", "gmm-marginal"), added="DENSITIES")
 Q_X_SAMPLES = Choices(now=("conditional", "marginal"))
-DATASETS = "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, pca-fashion-mnist<k> with k from 1 to 784"
-DATASETS_LATER = ("mnist", "fashion-mnist", "dynamic_mnist", "dynamic_fashion_mnist", "omniglot")
+DATASETS = (
+    "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, the same with a capital T (self-supervised), "
+    "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784"
+)
+DATASETS_LATER = ("dynamic_mnist", "dynamic_fashion_mnist", "omniglot")
+BINARY = ("mnist", "fashion-mnist")
 
 _NUMBER = "0|[1-9][0-9]{0,8}"
-_TOY = re.compile(rf"toy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
+_TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
 _PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})")
-_TEXT = re.compile(r"toy[A-Za-z][A-Za-z0-9]{0,19}")
-_PAIRS = re.compile(r"Toy.+")
+_TEXT = re.compile(r"[tT]oy[A-Za-z][A-Za-z0-9]{0,19}")
 
 
 def data_dim(dataset: str) -> int:
@@ -86,9 +114,31 @@ def data_dim(dataset: str) -> int:
         if 1 <= dim <= 784:
             return dim
         raise ValueError(f"{dataset} is not allowed; its dimension must be 1 to 784, not {dim}")
-    if dataset in DATASETS_LATER or _PAIRS.fullmatch(dataset):
+    if dataset in BINARY:
+        return 784
+    if dataset in DATASETS_LATER:
         raise ValueError(f"{dataset} is not available yet; allowed: {DATASETS}")
-    raise ValueError(f"{dataset} is not allowed; allowed: {DATASETS}")
+    added = _registered("DATA")
+    if dataset in added:
+        return int(added[dataset].dims)
+    allowed = ", ".join([DATASETS, *added])
+    raise ValueError(f"{dataset} is not allowed; allowed: {allowed}{did_you_mean(dataset, added)}")
+
+
+def is_binary(dataset: str) -> bool:
+    """Returns whether a data set's items are probabilities of bits."""
+    return dataset in BINARY or (not _ours(dataset) and bool(_registered("DATA")[dataset].binary))
+
+
+def is_known(dataset: str) -> bool:
+    """Returns whether the true P(x) of a data set is known."""
+    if _ours(dataset):
+        return dataset[:3].lower() == "toy"
+    return bool(_registered("DATA")[dataset].known)
+
+
+def _ours(dataset: str) -> bool:
+    return dataset in BINARY or any(p.fullmatch(dataset) for p in (_TOY, _TEXT, _PCA))
 
 
 def _dataset(value: str) -> str:
@@ -96,19 +146,8 @@ def _dataset(value: str) -> str:
     return value
 
 
-def _only(allowed: int | bool) -> AfterValidator:
-    """Refuses all but the one value whose meaning is built already."""
-
-    def check(value: int | bool) -> int | bool:
-        if value != allowed:
-            raise ValueError(f"{shown(value)} is not available yet; allowed: {shown(allowed)}")
-        return value
-
-    return AfterValidator(check)
-
-
 Positive = Annotated[int, Field(ge=1)]
-Components = Annotated[int, Field(ge=0), _only(0)]
+Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
 
 
 class RunSpec(BaseModel):
@@ -137,14 +176,14 @@ class RunSpec(BaseModel):
     q_x_gmm: Components = 0
     q_zx_gmm: Components = 0
     p_xz_gmm: Components = 0
-    learn_p_z: Annotated[bool, _only(False)] = False
+    learn_p_z: bool = False
 
     @model_validator(mode="after")
     def _compatible(self) -> "RunSpec":
-        if self.inv_h and self.model == "ae":
-            sentence = "true is not allowed with model ae; allowed with: mim, amim, vae"
+        dataset = self.dataset
+        for field, sentence in conflicts(self, known=is_known(dataset), binary=is_binary(dataset)):
             raise PydanticCustomError(
-                "conflict", "{field}: {sentence}", {"field": "inv_h", "sentence": sentence}
+                "conflict", "{field}: {sentence}", {"field": field, "sentence": sentence}
             )
         return self
 

@@ -63,7 +63,7 @@ class RayEngine:
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": {**KEEP_MEMORY, **ONE_THREAD}},
+            runtime_env={"env_vars": {**KEEP_MEMORY, **ONE_THREAD, **_modules()}},
         )
         self._place = place
         self._failed_starts = 0
@@ -260,3 +260,9 @@ def _sentence(error: Exception) -> str:
 
 def _too_large(error: Exception) -> bool:
     return isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
+
+
+def _modules() -> dict[str, str]:
+    """Returns what tells actors which modules of a user's to import (see `models.registry`)."""
+    value = os.environ.get("MIMSWEEP_IMPORT")
+    return {"MIMSWEEP_IMPORT": value} if value else {}

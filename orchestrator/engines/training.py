@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save
 
 from models import cohort as training
+from models import registry
 from models.cache import Cached
 from models.data import DataSet, Mixture, load
 from orchestrator.engines import checkpoint
@@ -49,6 +50,7 @@ def train(
     # One thread: a run's numbers don't depend on its cohort only where no sum is split.
     torch.set_num_threads(1)
     try:
+        registry.load()
         yield from _Cohort(runs, place).train(commands)
         yield CohortEnded(number)
     except Exception as error:
@@ -65,8 +67,8 @@ def _too_large(error: Exception) -> bool:
 
 def _data(name: str, place: Place) -> DataSet:
     data = load(name, place.data_dir)
-    if isinstance(data, Mixture):
-        return data  # drawn in less time than read
+    if isinstance(data, Mixture) or name in registry.DATA:
+        return data  # drawn in less time than read; a user's may be another tomorrow
     return Cached(data, name, place.checkpoint_dir / "data", CACHE_BYTES)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.cohort import Cohort, EpochEnd, Event, Run, RunEnd, RunFailed, Slot, train
-from models.data import DataSet, Split, load
+from models.data import DataSet, Split, has_pairs, load
 from models.losses import Loss, Noise
 from models.nn import initial_weights, named_views
 from models.sampling import Sampler
@@ -43,6 +44,10 @@ class Few:
     @property
     def classes(self) -> int:
         return self.whole.classes
+
+    @property
+    def pairs(self) -> bool:
+        return has_pairs(self.whole)
 
     def items(self, split: Split) -> int:
         return self.count
@@ -152,6 +157,82 @@ def test_a_run_is_the_same_alone_and_in_any_cohort(
 ) -> None:
     number = (2 * shape + MODELS.index(model)) % len(SHAPES)  # each shape with several models
     assert_independent(shaped(model, *SHAPES[number]))
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"p_z": "prior"},
+    {"p_z": "prior", "p_z_gmm": 5},
+    {"p_z": "gmm-marginal", "p_z_gmm": 3},
+    {"p_z": "marginal"},
+    {"p_z": "prior", "learn_p_z": True},
+    {"p_z": "prior", "p_z_gmm": 4, "learn_p_z": True},
+    {"p_z": "gmm-marginal", "p_z_gmm": 3, "learn_p_z": True},
+    {"q_x": "anchor"},
+    {"q_x": "prior"},
+    {"q_x": "prior", "q_x_gmm": 5},
+    {"q_x": "gmm-marginal", "q_x_gmm": 3},
+    {"q_zx_gmm": 1},
+    {"q_zx_gmm": 3},
+    {"p_xz_gmm": 3},
+    {"p_z": "gmm-marginal", "p_z_gmm": 3, "q_zx_gmm": 2, "p_xz_gmm": 2},
+    {"p_z": "prior", "p_z_gmm": 3, "q_x": "gmm-marginal", "q_x_gmm": 2, "p_xz_gmm": 2},
+    {"p_z": "marginal", "q_x": "anchor", "q_zx_gmm": 2},
+]
+"""Of p(z), q(x) and conditional mixtures: each alone, and some together."""
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("shape", range(2))
+def test_it_is_with_every_option(options: dict[str, Any], shape: int) -> None:
+    number = OPTIONS.index(options)
+    model = MODELS[number % 4]  # MIM, with decoder samples
+    shape = (number + 3 * shape) % len(SHAPES)
+    assert_independent(replace(shaped(model, *SHAPES[shape]), **options))
+
+
+@pytest.mark.parametrize("model", MODELS[:1] + MODELS[6:], ids=str)
+def test_it_is_for_self_supervision(model: tuple[str, bool, str]) -> None:
+    assert_independent(shaped(model, "Toy2_5", 9, 3, 100, 2, "tanh"))
+
+
+@pytest.mark.parametrize("model", ["mim", "vae"])
+@pytest.mark.parametrize("field", ["q_zx_gmm", "p_xz_gmm"])
+def test_a_mixture_of_one_component_trains_as_the_gaussian(model: str, field: str) -> None:
+    """One takes torch's operations, the other fused steps: they differ in rounding."""
+    cohort = replace(COHORT, model=model, runs=RUNS[:1])
+    plain = events_by_run(cohort)["plain"]
+    mixture = events_by_run(replace(cohort, **{field: 1}))["plain"]
+    assert len(plain) == len(mixture)
+    for one, other in zip(plain[:-1], mixture[:-1], strict=True):
+        assert isinstance(one, EpochEnd)
+        assert isinstance(other, EpochEnd)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
+        assert one.test_loss == pytest.approx(other.test_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("model", ["mim", "amim", "vae", "ae"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_each_option_trains_with_each_model(options: dict[str, Any], model: str) -> None:
+    """Three epochs on toy4: all finite, weights move unless the loss doesn't contain them."""
+    run = Run("run", seed=1, lr=1e-2, warmup=2, epochs=3)
+    cohort = replace(COHORT, model=model, runs=(run,), **options)
+    *epochs, end = events_by_run(cohort, few(cohort, 8))["run"]
+    assert isinstance(end, RunEnd)
+    assert len(epochs) == 3
+    for epoch in epochs:
+        assert isinstance(epoch, EpochEnd)
+        assert math.isfinite(epoch.train_loss + epoch.test_loss)
+    unknown = [name for name, value in end.metrics.items() if not math.isfinite(value)]
+    assert unknown == []
+    data = few(cohort, 8)
+    latent = cohort.objective(data).model
+    starts = latent.starts(1, lambda: data.draw("train", 1, 1)[0])
+    row = initial_weights(latent.shapes(), 1, starts)
+    for name, start in named_views(row, latent.shapes()).items():
+        unused = (
+            name.startswith("p_z") and (model == "ae" or options.get("p_z") == "marginal")
+        ) or (name.startswith("q_x") and model in ("ae", "vae"))
+        assert torch.equal(start[0], end.weights[name]) == unused, name
 
 
 @pytest.mark.slow
@@ -297,7 +378,7 @@ def trained_in_float64(
     cohort: Cohort, run: Run, data: DataSet
 ) -> tuple[list[tuple[float, float]], list[dict[str, Tensor]]]:
     """One run by torch's own means: of each epoch (train loss, test loss), and the weights."""
-    objective = cohort.objective(data.dims)
+    objective = cohort.objective(data)
     sampler = Sampler(data, cohort.batch_size, cohort.z_dim, torch.device("cpu"))
     shapes = objective.model.shapes()
     flat = initial_weights(shapes, run.seed).double().requires_grad_()
@@ -394,7 +475,9 @@ def test_a_failed_slot_has_stopped() -> None:
 
 @pytest.mark.parametrize("model", ["mim", "ae"])
 def test_objective_of_a_cohort(model: str) -> None:
-    objective = replace(COHORT, model=model, min_logvar=4, inv_h=True).objective(x_dim=7)
+    objective = replace(COHORT, model=model, min_logvar=4, inv_h=True).objective(
+        load("toy4_7", Path())
+    )
     assert objective.model.x_dim == 7
     assert objective.model.min_scale == pytest.approx(1e-4)
     assert objective.model.fixed_encoder_scale == (model == "ae")

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from models.data import DataError, Mixture, Split, load
+from models.data import DataError, Mixture, Split, has_pairs, load
 
 SPLITS = get_args(Split)
 
@@ -154,3 +154,21 @@ def test_a_text_stands_upright() -> None:
     means = load("toyL", Path()).means  # type: ignore[attr-defined]
     assert (means[:, 1] < means[:, 1].mean()).sum() > len(means) / 2
     assert (means[:, 0] == means[:, 0].min()).sum() >= 5
+
+
+@pytest.mark.parametrize("name", ["4", "4_5", "-3", "MIM"])
+def test_pairs_are_two_draws_of_one_component(name: str) -> None:
+    pairs, single = load(f"Toy{name}", Path("nowhere")), load(f"toy{name}", Path("nowhere"))
+    assert isinstance(pairs, Mixture)
+    assert isinstance(single, Mixture)
+    assert has_pairs(pairs)
+    assert not has_pairs(single)
+    assert torch.equal(pairs.means, single.means)
+    items, labels = pairs.draw("train", 1, 1)
+    assert items.shape == (10_000, 2 * pairs.dims)
+    noise = (items.double() - pairs.means[labels].repeat(1, 2)) / pairs.scale.repeat(2)
+    assert noise.std(0).numpy() == pytest.approx(1, abs=0.05)
+    covariance = np.corrcoef(noise.numpy().T)
+    assert covariance == pytest.approx(np.eye(2 * pairs.dims), abs=0.05)
+    for split in ("test", "final", "knn"):
+        assert pairs.draw(split, 1, 1)[0].shape == (10_000, pairs.dims)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import eager, fused, fused_math
-from models.latent import LatentModel
+from models.latent import LatentModel, Options
 from models.losses import Noise, Objective
 from models.nn import initial_weights, padded
 from models.optim import Adam
@@ -192,11 +192,23 @@ def test_scale_out_of_range_is_infinite_loss() -> None:
     torch.testing.assert_close(part.test(fused), part.test(eager), equal_nan=True)
 
 
+OTHER_OPTIONS = [
+    *(Options(p_z=name) for name in ("prior", "marginal", "gmm-marginal")),
+    *(Options(q_x=name) for name in ("anchor", "prior", "gmm-marginal")),
+    *(Options(**{f"{name}_gmm": 1}) for name in ("p_z", "q_x", "q_zx", "p_xz")),
+    Options(learn_p_z=True),
+]
+
+
 def test_what_is_supported() -> None:
     objective = part_of("mim", False, 2, "tanh", 9, 2, 5, 33, steps=1).objective
     assert fused.supports(objective, CPU)
     assert not fused.supports(objective, torch.device("cuda"))
     assert not fused.supports(replace(objective, q_x_samples="marginal"), CPU)
+    assert not fused.supports(replace(objective, pairs=True), CPU)
+    for change in ({"binary": True}, *({"options": options} for options in OTHER_OPTIONS)):
+        model = replace(objective.model, **change)  # type: ignore[arg-type]
+        assert not fused.supports(replace(objective, model=model), CPU), change
 
 
 def evaluated(function: Any, x: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -38,7 +38,11 @@ def test_shapes_of_all_that_it_returns() -> None:
     assert isinstance(p.scale, Tensor)
     assert q.mean.shape == q.scale.shape == (RUNS, ITEMS, 2)
     assert p.mean.shape == p.scale.shape == (RUNS, ITEMS, 3)
-    assert MODEL.log_p_z(z).shape == MODEL.log_q_x(weights, x, z).shape == (RUNS, ITEMS)
+    assert (
+        MODEL.log_p_z(weights, z, z[..., 0]).shape
+        == MODEL.log_q_x(weights, x, z).shape
+        == (RUNS, ITEMS)
+    )
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

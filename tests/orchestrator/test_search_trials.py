@@ -194,6 +194,21 @@ def test_what_any_sweep_has_complete_is_reused(tmp_path: Path) -> None:
     assert set(reused) == {run.info.run_id for run in first.runs}
 
 
+def test_only_what_is_complete_is_found(tmp_path: Path) -> None:
+    tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")
+    parent = tracking.start_sweep("any", "", {}, {})
+    half, whole, newer = (
+        tracking.create_runs(parent, [run], {})[0] for run in (*runs(2), *runs(1, first=2))
+    )
+    tracking.log_epochs(half, [(1, {"nll": 1.0})])
+    tracking.finish(whole, {"nll": 2.0}, {})
+    keys = [run.run_key for run in runs(3)]
+    assert tracking.find_complete(keys) == {keys[1]: (whole, {"nll": 2.0})}
+    tracking.finish(newer, {"nll": 3.0}, {})
+    assert tracking.find_complete(keys)[keys[1]][0] == newer
+    assert Tracking("sqlite:///not_there.db", create=False).find_complete(keys) == {}
+
+
 def test_a_failed_run_fails_its_trial_and_frees_its_place(tmp_path: Path) -> None:
     def score(run: RunSpec) -> float:
         return float("nan") if run.warmup == 3 and run.seed == 1 else nll(run)

@@ -65,6 +65,12 @@ def test_fields_and_defaults_are_those_of_the_design() -> None:
         ("toy1000_2", 2),
         ("pca-fashion-mnist1", 1),
         ("pca-fashion-mnist784", 784),
+        ("mnist", 784),
+        ("fashion-mnist", 784),
+        ("toyMIM", 2),
+        ("Toy4", 2),
+        ("Toy-3_7", 7),
+        ("ToyVAE", 2),
     ],
 )
 def test_data_sets_and_their_dimensions(dataset: str, dim: int) -> None:
@@ -75,14 +81,9 @@ def test_data_sets_and_their_dimensions(dataset: str, dim: int) -> None:
 @pytest.mark.parametrize(
     "dataset",
     [
-        "mnist",
-        "fashion-mnist",
         "dynamic_mnist",
         "dynamic_fashion_mnist",
         "omniglot",
-        "Toy4",
-        "Toy4_20",
-        "ToyMIM",
     ],
 )
 def test_data_sets_of_later_are_refused_by_name(dataset: str) -> None:
@@ -147,14 +148,16 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
             "convhvae_2level-smim",
             "convhvae_2level-smim is not available yet; allowed: mim, amim, vae, ae",
         ),
-        ("p_z", "prior", "prior is not available yet; allowed: anchor"),
-        ("p_z", "gmm-marginal", "gmm-marginal is not available yet; allowed: anchor"),
-        ("q_x", "anchor", "anchor is not available yet; allowed: marginal"),
-        ("p_z_gmm", 5, "5 is not available yet; allowed: 0"),
-        ("q_x_gmm", 1, "1 is not available yet; allowed: 0"),
-        ("q_zx_gmm", 1, "1 is not available yet; allowed: 0"),
+        (
+            "p_z",
+            "priors",
+            "priors is not allowed; allowed: anchor, prior, marginal, gmm-marginal; "
+            "did you mean prior?",
+        ),
+        ("q_x", "vamp", "vamp is not allowed; allowed: marginal, anchor, prior, gmm-marginal"),
         ("p_xz_gmm", -1, "-1 is not allowed; it must be at least 0"),
-        ("learn_p_z", True, "true is not available yet; allowed: false"),
+        ("p_z_gmm", 10_001, "10001 is not allowed; it must be at most 10000"),
+        ("learn_p_z", 1, "1 is not allowed; it must be true or false"),
     ],
 )
 def test_bad_values_are_told_with_what_is_allowed(field: str, value: object, expected: str) -> None:
@@ -165,6 +168,55 @@ def test_ae_has_no_entropy_variant() -> None:
     assert sentence(model="ae", inv_h=True).startswith("true is not allowed with model ae")
     for model in ("mim", "amim", "vae"):
         assert spec(model=model, inv_h=True).inv_h
+
+
+FITTING = "allowed with: prior, gmm-marginal"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"p_z": "marginal", "model": "vae"}, "marginal is not allowed with model vae, which "),
+        ({"p_z": "marginal", "model": "amim"}, "marginal is not allowed with model amim, which "),
+        ({"q_x": "anchor", "dataset": "pca-fashion-mnist20"}, "anchor is not allowed with dataset"),
+        ({"q_x": "anchor", "dataset": "mnist"}, "anchor is not allowed with dataset mnist, whose "),
+        ({"p_z_gmm": 5}, f"5 is not allowed with p_z anchor; {FITTING}"),
+        ({"p_z_gmm": 5, "p_z": "marginal"}, f"5 is not allowed with p_z marginal; {FITTING}"),
+        ({"q_x_gmm": 5}, f"5 is not allowed with q_x marginal; {FITTING}"),
+        ({"q_x_gmm": 5, "q_x": "anchor"}, f"5 is not allowed with q_x anchor; {FITTING}"),
+        ({"p_z": "gmm-marginal"}, "0 is not allowed with p_z gmm-marginal; it must be at least 1"),
+        ({"q_x": "gmm-marginal"}, "0 is not allowed with q_x gmm-marginal; it must be at least 1"),
+        ({"learn_p_z": True}, f"true is not allowed with p_z anchor; {FITTING}"),
+        ({"learn_p_z": True, "p_z": "marginal"}, "true is not allowed with p_z marginal; "),
+        ({"q_x_samples": "marginal", "q_x": "prior"}, "marginal is not allowed with q_x prior, "),
+        ({"dataset": "mnist", "p_xz_gmm": 2}, "2 is not allowed with dataset mnist, whose decoder"),
+        ({"dataset": "mnist", "q_x": "prior", "q_x_gmm": 2}, "2 is not allowed with q_x prior and"),
+        ({"dataset": "mnist", "min_logvar": 0}, "0 is not allowed with dataset mnist, whose "),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together(fields: dict[str, Any], expected: str) -> None:
+    assert sentence(**fields).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"p_z": "marginal"},
+        {"p_z": "prior", "learn_p_z": True},
+        {"p_z": "prior", "p_z_gmm": 5, "learn_p_z": True},
+        {"p_z": "gmm-marginal", "p_z_gmm": 5},
+        *({"q_x": "anchor", "dataset": name} for name in ("toy4", "toyMIM", "Toy4_20")),
+        {"q_x": "prior", "q_x_gmm": 3},
+        {"q_x": "gmm-marginal", "q_x_gmm": 3, "dataset": "mnist"},
+        {"q_zx_gmm": 2, "p_xz_gmm": 3},
+        {"model": "ae", "p_z": "prior"},
+        {"model": "vae", "q_x": "prior"},
+    ],
+    ids=str,
+)
+def test_what_goes_together(fields: dict[str, Any]) -> None:
+    assert spec(**fields).model_dump(include=set(fields)) == fields
 
 
 def test_long_values_are_shortened_in_errors() -> None:
@@ -194,6 +246,13 @@ def test_run_key_depends_on_every_field_and_the_version(monkeypatch: pytest.Monk
         {"act": "relu"},
         {"lr": 2e-3},
         {"q_x_samples": "marginal"},
+        {"p_z": "prior"},
+        {"p_z": "prior", "p_z_gmm": 1},
+        {"p_z": "prior", "learn_p_z": True},
+        {"q_x": "prior"},
+        {"q_x": "prior", "q_x_gmm": 1},
+        {"q_zx_gmm": 1},
+        {"p_xz_gmm": 1},
         *({field: 7} for field in counts),
     ]
     changed = [spec(**change) for change in changes]

@@ -41,6 +41,8 @@ def message(folder: Path, text: str, *overrides: str) -> str:
         ("entropy", 160),
         ("animation", 3),
         ("smoke", 12),
+        ("priors", 80),
+        ("mnist", 20),
     ],
 )
 def test_shipped_sweeps(name: str, runs: int) -> None:
@@ -129,12 +131,16 @@ def test_figures(tmp_path: Path) -> None:
             "3:21: grid.model: mmi is not allowed; allowed: mim, amim, vae, ae; did you mean mim?",
         ),
         (
-            "name: a\nfixed: {dataset: mnist, model: vae}",
-            "2:18: fixed.dataset: mnist is not available yet; allowed: toy<K>",
+            "name: a\nfixed: {dataset: omniglot, model: vae}",
+            "2:18: fixed.dataset: omniglot is not available yet; allowed: toy<K>",
         ),
         (
-            HEAD + "grid: {p_z: [anchor, prior]}",
-            "3:22: grid.p_z: prior is not available yet; allowed: anchor",
+            HEAD + "grid: {p_z_gmm: [0, 2]}",
+            "3:21: grid.p_z_gmm: 2 is not allowed with p_z anchor; allowed with: prior",
+        ),
+        (
+            HEAD + "grid: {p_z: [anchor, gmm-marginal]}",
+            "3:7: grid.p_z_gmm: is required, under fixed or grid",
         ),
         (
             "name: a\nfixed: {dataset: toy4, model: ae, inv_h: true}",
@@ -270,7 +276,7 @@ def test_an_override_narrows_a_grid_that_is_too_large(tmp_path: Path) -> None:
         ("z_dim=2,,3", "nothing is not allowed; it must be an integer"),
         ("z_dim=2,2", "2 is in the list twice"),
         ("seed=3..1", "3..1 runs backwards; write 1..3"),
-        ("p_z=prior", "prior is not available yet; allowed: anchor"),
+        ("p_z=vamp", "vamp is not allowed; allowed: anchor, prior, marginal, gmm-marginal"),
         ("model=mmi", "mmi is not allowed; allowed: mim, amim, vae, ae; did you mean mim?"),
     ],
 )

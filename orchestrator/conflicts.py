@@ -1,0 +1,87 @@
+"""Which fields of a run don't go together, each refused with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.spec import RunSpec
+
+LEARNED = ("prior", "gmm-marginal")
+"""The distributions of ours that are learned; those that users add are too."""
+
+NOT_LEARNED = ("anchor", "marginal")
+
+
+def conflicts(run: RunSpec, *, known: bool, binary: bool) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with a run: the field to blame, and a sentence.
+
+    Args:
+        run: all of whose fields are valid.
+        known: whether the true P(x) of its data set is known.
+        binary: whether its data are probabilities of bits.
+    """
+    yield from _models(run)
+    yield from _distributions(run)
+    if run.q_x == "anchor" and not known:
+        yield (
+            "q_x",
+            (
+                f"anchor is not allowed with dataset {run.dataset}, whose P(x) isn't known; "
+                "allowed with: toy<K>, toy<K>_<D>, toy<TEXT>"
+            ),
+        )
+    if binary:
+        yield from _bits(run)
+
+
+def _models(run: RunSpec) -> Iterator[tuple[str, str]]:
+    if run.inv_h and run.model == "ae":
+        yield "inv_h", "true is not allowed with model ae; allowed with: mim, amim, vae"
+    if run.p_z == "marginal" and run.model != "mim":
+        yield (
+            "p_z",
+            (
+                f"marginal is not allowed with model {run.model}, which doesn't sample from the "
+                "decoder; allowed with: mim"
+            ),
+        )
+
+
+def _distributions(run: RunSpec) -> Iterator[tuple[str, str]]:
+    for field in ("p_z", "q_x"):
+        value, count = getattr(run, field), getattr(run, f"{field}_gmm")
+        if count and value in NOT_LEARNED:
+            yield (
+                f"{field}_gmm",
+                (
+                    f"{count} is not allowed with {field} {value}; "
+                    f"allowed with: {', '.join(LEARNED)}"
+                ),
+            )
+        if value == "gmm-marginal" and not count:
+            yield f"{field}_gmm", f"0 is not allowed with {field} {value}; it must be at least 1"
+    if run.learn_p_z and run.p_z in NOT_LEARNED:
+        yield (
+            "learn_p_z",
+            (f"true is not allowed with p_z {run.p_z}; allowed with: {', '.join(LEARNED)}"),
+        )
+    if run.q_x_samples == "marginal" and run.q_x != "marginal":
+        yield (
+            "q_x_samples",
+            (
+                f"marginal is not allowed with q_x {run.q_x}, which is the same on all samples; "
+                "allowed with: marginal"
+            ),
+        )
+
+
+def _bits(run: RunSpec) -> Iterator[tuple[str, str]]:
+    what = f"dataset {run.dataset}, whose decoder is Bernoulli"
+    if run.p_xz_gmm:
+        yield "p_xz_gmm", f"{run.p_xz_gmm} is not allowed with {what}; allowed: 0"
+    if run.q_x == "prior" and run.q_x_gmm:
+        yield "q_x_gmm", f"{run.q_x_gmm} is not allowed with q_x prior and {what}; allowed: 0"
+    if not run.min_logvar:
+        yield "min_logvar", f"0 is not allowed with {what}; it must be at least 1"

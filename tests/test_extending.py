@@ -1,0 +1,86 @@
+"""The example of docs/extending.md does what it says, through the command line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "extending.md"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the two files of the document."""
+    text = DOCUMENT.read_text()
+    for language, name in (("python", "my_ideas.py"), ("yaml", "my_sweep.yaml")):
+        (code,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+        (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MIMSWEEP_IMPORT", raising=False)
+    return tmp_path
+
+
+def mimsweep(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    code = "from orchestrator.cli import main; main()"
+    paths = os.pathsep.join([str(DOCUMENT.parents[1]), *sys.path])
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_example_is_validated_only_when_imported(here: Path) -> None:
+    done = mimsweep("validate", "my_sweep.yaml")
+    assert done.returncode == 2
+    assert "ring is not allowed; allowed: toy<K>" in done.stderr
+    for done in (
+        mimsweep("--import", "my_ideas", "validate", "my_sweep.yaml"),
+        mimsweep("validate", "my_sweep.yaml", MIMSWEEP_IMPORT="my_ideas"),
+    ):
+        assert done.returncode == 0, done.stderr
+        assert "3 runs" in done.stdout
+
+
+def test_a_module_that_is_not_there_is_told(here: Path) -> None:
+    done = mimsweep("--import", "no_ideas", "validate", "my_sweep.yaml")
+    assert done.returncode == 2
+    assert done.stderr.strip() == "mimsweep: --import no_ideas: No module named 'no_ideas'"
+    done = mimsweep("validate", "my_sweep.yaml", MIMSWEEP_IMPORT="no_ideas")
+    assert done.returncode == 2
+    assert "MIMSWEEP_IMPORT: No module named 'no_ideas'" in done.stderr
+
+
+def test_the_example_trains(here: Path) -> None:
+    done = mimsweep("--import", "my_ideas", "run", "my_sweep.yaml", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    table = mimsweep("--import", "my_ideas", "results", "my_sweep.yaml").stdout.splitlines()
+    assert len(table) == 1 + 3
+
+
+def test_runs_of_the_example_are_independent_of_their_cohort(here: Path) -> None:
+    """In a process of its own, so that nothing stays registered."""
+    code = """
+import torch
+from dataclasses import replace
+torch.set_num_threads(1)
+import my_ideas
+from tests.models.test_cohort import COHORT, assert_independent
+for change in ({"model": "wae"}, {"p_z": "scaled"}, {"q_x": "scaled"},
+               {"p_z": "scaled", "learn_p_z": True}):
+    assert_independent(replace(COHORT, dataset="ring", **change))
+"""
+    paths = os.pathsep.join([str(here), str(DOCUMENT.parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths, "MIMSWEEP_IMPORT": "my_ideas"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
