@@ -114,6 +114,9 @@ def _slice(trials: pd.DataFrame, search: Search) -> Figure:
 def _seeds(trials: pd.DataFrame, search: Search) -> Figure:
     rows = []
     captions = ["Points: mean over seeds with its 95\N{NO-BREAK SPACE}% bootstrap interval."]
+    pruned = trials[trials["state"] == "pruned"]
+    if any(any(pruned[f"{objective.metric}_by_seed"]) for objective in search.objectives):
+        captions.append("Hollow: pruned, mean of the seeds it had.")
     for objective in search.objectives:
         rows.append([_seeds_panel(trials, search, objective, field) for field in search.fields])
         captions += _compared(trials, search, objective)
@@ -132,7 +135,12 @@ def _seeds_panel(trials: pd.DataFrame, search: Search, objective: Objective, fie
         axes.plot(place(seeds[field]), seeds["value"], ".", color=FAINT, ms=3, alpha=0.7, zorder=1)
         if len(search.fields) == 1 and is_number(table[field]):
             axes.plot(at, table["mean"], color=TRIAL, lw=0.9, alpha=0.6, zorder=2)
-        for chosen, colour, marker in ((~table["best"], TRIAL, "o"), (table["best"], BEST, "D")):
+        pruned = table[~table["complete"]]
+        axes.plot(
+            place(pruned[field]), pruned["mean"], "o", color=FAINT, mfc="white", ms=4.5, zorder=3
+        )
+        others = table["complete"] & ~table["best"]
+        for chosen, colour, marker in ((others, TRIAL, "o"), (table["best"], BEST, "D")):
             some = table[chosen]
             error = [some["mean"] - some["low"], some["high"] - some["mean"]]
             axes.errorbar(

@@ -30,23 +30,27 @@ def by_seed(trials: pd.DataFrame, objective: Objective, fields: Sequence[str]) -
 
 
 def points(trials: pd.DataFrame, objective: Objective, fields: Sequence[str]) -> pd.DataFrame:
-    """Returns a row per point of the space that has a value, in order of the fields.
+    """Returns a row per point of the space that has values of seeds, in order of the fields.
 
     Trials at one point have the same runs: they are one row.
 
     Returns:
         The fields, `n`, `mean`, `low` and `high` over seeds, as `statistics.aggregate` has them,
-        and `best`, true for the trial with the best value (the first, if several have it).
+        `complete`, false for a trial that was pruned after some seeds, and `best`, true for the
+        trial with the best value (the first, if several have it).
     """
-    complete = trials[trials["state"] == "complete"].drop_duplicates(list(fields))
+    by_state = trials.sort_values("state", kind="stable").drop_duplicates(list(fields))
     rows = []
-    for trial in complete.to_dict("records"):
+    for trial in by_state.to_dict("records"):
         values = np.array(list(trial[f"{objective.metric}_by_seed"].values()), dtype=float)
+        if not len(values):
+            continue
         n, mean, _, low, high = summary(values)
         head = {field: trial[field] for field in fields}
+        head["complete"] = trial["state"] == "complete"
         value = trial[objective.metric] * (-1 if objective.maximize else 1)
         rows.append({**head, "n": n, "mean": mean, "low": low, "high": high, "_value": value})
-    table = pd.DataFrame(rows, columns=[*fields, "n", "mean", "low", "high", "_value"])
+    table = pd.DataFrame(rows, columns=[*fields, "complete", "n", "mean", "low", "high", "_value"])
     table["best"] = table.index == table["_value"].idxmin()
     return table.drop(columns="_value").sort_values(list(fields), ignore_index=True)
 

@@ -114,10 +114,17 @@ def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, late
 )
 def report(sweeps: Sequence[Path], tracking_uri: str | None, output: Path) -> None:
     """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
+    import gc
+
     from orchestrator.show import report_on
 
-    for line in report_on(sweeps, read_store(tracking_uri), output):
-        click.echo(line)
+    # It finds nothing among so many live objects, and takes a sixth of the time.
+    gc.disable()
+    try:
+        for line in report_on(sweeps, read_store(tracking_uri), output):
+            click.echo(line)
+    finally:
+        gc.enable()
 
 
 @click.command()

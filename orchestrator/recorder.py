@@ -28,6 +28,9 @@ T = TypeVar("T")
 FLUSH_SECONDS = 10.0
 """How long epochs are gathered before they are stored; a call to MLflow has its price."""
 
+SLOW_SECONDS = 10.0
+"""How long a call to a store that works may take, at the end of an invocation."""
+
 LONGEST_PAUSE = 10.0
 """Seconds between two tries of a call that fails."""
 
@@ -158,7 +161,7 @@ class Recorder:
         Args:
             status: of the parent run.
             counts: metrics of the parent run.
-            patience: seconds to wait for the store to take anything.
+            patience: seconds to wait, during an outage, for the store to take anything.
 
         Raises:
             TrackingError: it took nothing for longer; the spool keeps what it did not take.
@@ -172,7 +175,11 @@ class Recorder:
 
         closing = self._call(close)
         self._progress = time.monotonic()
-        while not closing.done() and time.monotonic() - self._progress < patience:
+        while not closing.done():
+            # A store that works, but is slow, is left the time of its slowest call.
+            limit = patience if self.outage else max(patience, SLOW_SECONDS)
+            if time.monotonic() - self._progress >= limit:
+                break
             wait_for([closing], 0.1)
         self._give_up.set()
         self._thread.shutdown(wait=True, cancel_futures=True)

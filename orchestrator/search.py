@@ -19,6 +19,7 @@ from orchestrator.search_methods import (
     directions,
     distribution,
     grid,
+    new_point,
     open_storage,
     pruner,
     sampler,
@@ -108,10 +109,8 @@ class Study(StudyReader):
         return [asked for _ in range(places) if (asked := self._ask())]
 
     def _ask(self) -> Asked | None:
-        if self.search.sampler == "grid" and not self._trials(TrialState.WAITING):
-            known = [_params(trial) for trial in self._trials()]
-            for point in [point for point in grid(self.search) if point not in known][:1]:
-                self._study.enqueue_trial(point)
+        if not self._trials(TrialState.WAITING) and (point := self._new_point()):
+            self._study.enqueue_trial(point)
         try:
             trial = self._study.ask(self._distributions)
         except ValueError:  # a point that a user has enqueued, which no distribution can hold
@@ -121,6 +120,13 @@ class Study(StudyReader):
             return None
         self._running[trial.number] = trial
         return Asked(trial.number, dict(trial.params))
+
+    def _new_point(self) -> dict[str, Any] | None:
+        """Returns a point where no trial is yet, if the sampler comes to one."""
+        known = [_params(trial) for trial in self._trials()]
+        if self.search.sampler == "grid":
+            return next((point for point in grid(self.search) if point not in known), None)
+        return new_point(self._study, self._distributions, known)
 
     @told
     def report(self, number: int, step: int, value: float) -> bool:
@@ -140,10 +146,14 @@ class Study(StudyReader):
             values: in the order of the objectives.
             seeds: of each objective's metric, its value by seed.
         """
-        trial = self._running.pop(number)
+        self.note(number, seeds)
+        self._study.tell(self._running.pop(number), values)
+
+    @told
+    def note(self, number: int, seeds: Mapping[str, Any]) -> None:
+        """Stores what is known of a trial that has not ended; `seeds` as `complete` has them."""
         for metric, by_seed in seeds.items():
-            trial.set_user_attr(f"{metric}_by_seed", by_seed)
-        self._study.tell(trial, values)
+            self._running[number].set_user_attr(f"{metric}_by_seed", by_seed)
 
     @told
     def prune(self, number: int, reason: str) -> None:

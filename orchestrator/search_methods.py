@@ -20,6 +20,9 @@ from optuna.study import StudyDirection
 from orchestrator.searchfile import Search
 from orchestrator.searchspace import Dimension
 
+_PROPOSALS = 20
+"""Of points that are known already, before one is taken; its runs are there, so it costs nothing."""
+
 
 def open_storage(storage: str) -> BaseStorage:
     """Opens a journal file, or a database where `storage` is a URL; makes what is not there."""
@@ -49,6 +52,31 @@ def grid(search: Search) -> list[dict[str, Any]]:
         points = [{**point, name: value} for point in points for value in dimension.grid or ()]
     random.Random(search.name).shuffle(points)  # noqa: S311
     return points
+
+
+def new_point(
+    study: optuna.Study, distributions: dict[str, BaseDistribution], known: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Returns a point that the sampler proposes and that is not known, if it comes to one soon.
+
+    A trial can't be taken back, so the sampler is asked in a copy of the study. What is proposed
+    again stays running there, and samplers keep away from what runs: around a good value of an
+    integer they would else propose the same one again and again, which shows nothing new.
+    """
+    if isinstance(study.sampler, optuna.samplers.QMCSampler):
+        return None  # its place in the sequence is kept in the study itself
+    copy = optuna.create_study(
+        study_name=study.study_name,
+        directions=study.directions,
+        sampler=study.sampler,
+        pruner=study.pruner,
+    )
+    copy.add_trials(study.get_trials(deepcopy=False))
+    for _ in range(_PROPOSALS):
+        point = dict(copy.ask(distributions).params)
+        if point not in known:
+            return point
+    return None
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -41,7 +41,8 @@ def section(study: Study, pictures: Sequence[Picture] | None = None) -> Section:
     """Returns what a report says of a sweep, with its own pictures unless others are given."""
     sweep, invocations = study.sweep, study.store.invocations(study.sweep.name)
     pages = _pages(study.store.uri, invocations)
-    states = study.store.statuses(sweep.name)
+    whole = len(study.table) == len(sweep.runs)  # then none has failed for good
+    states = {} if whole else study.store.statuses(sweep.name)
     failures = [
         Failure(run.run_name, state.reason or "", f"{pages}{state.run_id}" if pages else "")
         for run in sweep.runs

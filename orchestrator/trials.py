@@ -187,13 +187,7 @@ class Trials:
                 return
 
     def _complete(self, trial: Trial) -> None:
-        seeds = {
-            objective.metric: {
-                str(run.seed): trial.metrics[run.run_key].get(objective.metric, math.nan)
-                for run in trial.runs
-            }
-            for objective in self._search.objectives
-        }
+        seeds = self._seeds(trial)
         values = {o.metric: o.join(list(seeds[o.metric].values())) for o in self._search.objectives}
         if unknown := [metric for metric, value in values.items() if math.isnan(value)]:
             self._end(trial, self._study.fail, f"{' and '.join(unknown)} is not a number")
@@ -201,6 +195,17 @@ class Trials:
         del self._trials[trial.number]
         self._study.complete(trial.number, list(values.values()), seeds)
         self._tell_best()
+
+    def _seeds(self, trial: Trial) -> dict[str, dict[str, float]]:
+        """Returns of each objective's metric its value by seed, of the seeds that are measured."""
+        return {
+            objective.metric: {
+                str(run.seed): trial.metrics[run.run_key].get(objective.metric, math.nan)
+                for run in trial.runs
+                if run.run_key in trial.metrics
+            }
+            for objective in self._search.objectives
+        }
 
     def _tell_best(self) -> None:
         best = self._study.summary().best
@@ -213,6 +218,7 @@ class Trials:
     def _end(self, trial: Trial, tell: Callable[[int, str], None], reason: str) -> None:
         """Ends a trial before all its seeds are measured; runs that nobody else wants leave."""
         del self._trials[trial.number]
+        self._study.note(trial.number, self._seeds(trial))
         tell(trial.number, reason)
         leaving = []
         for run in trial.live:

@@ -258,7 +258,7 @@ def test_a_sweep_completes_on_two_ray_nodes(
         bench.until_training()
         if lost:
             cluster.kill(1)
-        assert bench.wait(180) == 0, bench.log()
+        assert bench.wait(300) == 0, bench.log()
         bench.check(expected)
         assert ("tried again" in bench.log()) == lost
     finally:

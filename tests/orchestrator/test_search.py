@@ -163,6 +163,15 @@ def test_going_on_does_not_repeat_the_start(storage: str, sampler: str) -> None:
     assert len(set(lrs)) == len(lrs) == 8
 
 
+def test_a_point_is_not_proposed_twice_while_others_are_left(storage: str) -> None:
+    space = {"warmup": Dimension("int", (1, 8))}
+    study = Study(search(space=space, trials=10, parallel=2), storage)
+    finish(study)
+    points = [trial.params["warmup"] for trial in stored(storage)]
+    assert len(points) == 10
+    assert len(set(points[:7])) == 7
+
+
 def test_a_grid_has_each_point_once_whatever_happens(storage: str) -> None:
     space = {
         "warmup": Dimension("int", (1, 5), step=2),

@@ -16,9 +16,10 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
+from test_server_mode import postgres
 
 pytestmark = pytest.mark.slow
 
@@ -81,9 +82,18 @@ def finished(folder: Path) -> list[str]:
     return [key for (key,) in rows(folder, query)]
 
 
-def study(name: str = "small") -> optuna.Study:
-    backend = JournalFileBackend(f".mimsweep/optuna/{name}.log")
-    return optuna.load_study(study_name=name, storage=JournalStorage(backend))
+def trials() -> list[FrozenTrial]:
+    backend = JournalFileBackend(".mimsweep/optuna/small.log")
+    return optuna.load_study(study_name="small", storage=JournalStorage(backend)).trials
+
+
+def trials_in(url: str) -> list[FrozenTrial]:
+    storage = RDBStorage(url)
+    try:
+        return optuna.load_study(study_name="small", storage=storage).trials
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def until(condition: Callable[[], object], seconds: float = 90) -> None:
@@ -100,35 +110,56 @@ def some_finished(folder: Path) -> bool:
         return False  # there is no store yet, or no schema
 
 
-def test_a_killed_search_goes_on(folder: Path) -> None:
+@contextmanager
+def storages(kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], Any]]:
+    """The options that choose a storage, and what loads the study from there."""
+    if kind == "journal":
+        yield [], trials
+        return
+    with postgres() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        url = "postgresql+psycopg://"  # libpq's variables say the rest
+        yield ["--storage", url], lambda: trials_in(url)
+
+
+@pytest.mark.parametrize("kind", ["journal", "postgres"])
+def test_a_killed_search_goes_on(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storages(kind, monkeypatch) as (options, load):
+        killed_and_started_again(folder, options, load)
+
+
+def killed_and_started_again(
+    folder: Path, options: list[str], load: Callable[[], list[FrozenTrial]]
+) -> None:
     write(folder, trials=10, parallel=4, epochs=8)
-    with start() as process:
+    with start(*options) as process:
         until(lambda: some_finished(folder))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert any(trial.state == TrialState.RUNNING for trial in study().trials)
-    result = search()
+    assert any(trial.state == TrialState.RUNNING for trial in load())
+    result = search(*options)
     assert (result["trials"], result["complete"], result["failed"]) == (10, 10, 0)
-    states = [trial.state for trial in study().trials]
+    states = [trial.state for trial in load()]
     assert states.count(TrialState.COMPLETE) == 10
     assert set(states) == {TrialState.COMPLETE, TrialState.FAIL}
     keys = finished(folder)
     assert len(keys) == len(set(keys))
     assert rows(folder, "SELECT count(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
-    assert search() == result
+    assert search(*options) == result
     assert len(finished(folder)) == len(keys)
 
 
 def test_an_interrupted_search_leaves_nothing_running_and_refuses_company(folder: Path) -> None:
     write(folder, trials=20, epochs=200, space="{int: [40, 50]}")
     with start() as process:
-        until(lambda: Path(".mimsweep/optuna/small.log").exists() and study().trials)
+        until(lambda: Path(".mimsweep/optuna/small.log").exists() and trials())
         assert "is being run already" in search(code=2)["error"]
         until(lambda: rows(folder, "SELECT * FROM tags WHERE key = 'mimsweep.run_key'"))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    states = {trial.state for trial in study().trials}
+    states = {trial.state for trial in trials()}
     assert TrialState.RUNNING not in states
     assert rows(folder, "SELECT count(*) FROM runs WHERE status = 'RUNNING'") == [(0,)]
 

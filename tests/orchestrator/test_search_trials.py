@@ -249,8 +249,9 @@ def test_wilcoxon_drops_the_last_seeds(tmp_path: Path) -> None:
     seeds = (*range(2, 14, 2), 101, 103)
     done = Invocation(tmp_path, slots=1, trials=6, parallel=1, pruner="wilcoxon", seeds=seeds)
     assert done.summary.pruned > 0
-    killed = [run for run in done.runs if run.info.status == "KILLED"]
-    assert killed
+    assert [run for run in done.runs if run.info.status == "KILLED"]
+    table = done.study.table().set_index("state")
+    assert 4 <= len(table.loc[["pruned"], "nll_by_seed"].iloc[0]) < len(seeds)
 
 
 def test_a_point_that_was_pruned_is_not_trained_again(tmp_path: Path) -> None:
