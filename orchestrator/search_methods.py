@@ -21,7 +21,7 @@ from orchestrator.searchfile import Search
 from orchestrator.searchspace import Dimension
 
 _PROPOSALS = 20
-"""Of points that are known already, before one is taken; its runs are there, so it costs nothing."""
+"""Of points that are known, before one is taken: its runs are there, so it costs nothing."""
 
 
 def open_storage(storage: str) -> BaseStorage:
