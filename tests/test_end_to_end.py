@@ -169,7 +169,7 @@ def test_a_sweep_over_odd_shapes(tmp_path: Path) -> None:
     assert "24 of 24 runs" in out
     drawn = {file.name for file in (place.folder / "drawn" / "odd-shapes").iterdir()}
     names = [*("mi", "nll", "rmse", "knn5"), "combined"]
-    assert drawn == {f"{name}.{end}" for name in names for end in ("png", "svg")} | {"table.csv"}
+    assert drawn >= {f"{name}.{end}" for name in names for end in ("png", "svg")} | {"table.csv"}
     parent = Tracking(place.uri, create=False).latest_parent("odd-shapes")
     assert parent is not None
     stored = {file.path for file in MlflowClient(place.uri).list_artifacts(parent)}
