@@ -65,14 +65,6 @@ class Sampler:
             noise = {name: self._noise(name, split, moments, part, len(x)) for name in noise_names}
             yield x, Noise(**noise)
 
-    def minibatches(
-        self, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
-    ) -> Iterator[tuple[Tensor, Noise]]:
-        """Yields the same by minibatch: x with shape (R, B', D) and its noise (R, B', ·)."""
-        for x, noise in self.parts(split, moments, noise_names):
-            for index in range(len(x)):
-                yield x[index], noise.minibatch(index)
-
     def _batches(self, items: Tensor) -> Tensor:
         """Cuts items (N, D) into minibatches (N // B, D, B'), in views where no padding is due."""
         count = len(items) // self.batch_size

@@ -175,7 +175,7 @@ def spool_dir(tracking: Tracking, name: str) -> Path:
 
 def check_data(datasets: Collection[str], data_dir: Path) -> None:
     """Loads, or downloads, the data sets that come as files before anything is started."""
-    names = sorted(name for name in datasets if not name.startswith("toy"))
+    names = sorted(name for name in datasets if not name.lower().startswith("toy"))
     if not names:
         return
     from models.data import DataError, load  # torch, only for who needs it

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator.errors import SpecError
-from orchestrator.metrics import TABLE_METRICS
+from orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
 from orchestrator.spec import RunSpec
 
 
@@ -19,14 +19,11 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
         runs: of the sweep; those that are not complete have no row.
     """
     columns = ["run_key", "run_id", "run_name", "status", *RunSpec.model_fields, *TABLE_METRICS]
-    others = [name for name in frame.columns if name not in columns and name not in _EPOCH]
+    others = [name for name in frame.columns if name not in columns and name not in EPOCH_METRICS]
     keys = [run.run_key for run in runs]
     rows = frame.set_index("run_key", drop=False)
     rows = rows.loc[[key for key in keys if key in rows.index]]
     return rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
-
-
-_EPOCH = ("train_loss", "test_loss", "beta")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

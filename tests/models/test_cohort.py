@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minibatches import minibatches
 from torch import Tensor
 
 from models.cohort import Cohort, EpochEnd, Event, Run, RunEnd, RunFailed, Slot, train
@@ -386,7 +387,7 @@ def trained_in_float64(
 
     def batch_losses(split: Split, epoch: int, beta: float, both: bool) -> Iterator[Loss]:
         names = objective.noise_names(both)
-        for x, noise in sampler.minibatches(split, [(run.seed, epoch)], names):
+        for x, noise in minibatches(sampler, split, [(run.seed, epoch)], names):
             exact = {
                 name: value.double() for name, value in vars(noise).items() if value is not None
             }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from minibatches import minibatches
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.distributions import (
@@ -221,7 +222,7 @@ def test_all_metrics_by_definition(batch_size: int) -> None:
         return Independent(Normal(out[:, :2], out[:, 2:].exp() + 1e-3), 1)
 
     def draws(split: Split, epoch: int, *names: str) -> list[Tensor]:
-        batches = list(source.minibatches(split, [(9, epoch)], names))
+        batches = list(minibatches(source, split, [(9, epoch)], names))
         noise = [[getattr(noise, name) for name in names] for _, noise in batches]
         columns = [[x for x, _ in batches], *zip(*noise, strict=True)]
         return [torch.cat([part[0, :batch_size] for part in c]).double() for c in columns]

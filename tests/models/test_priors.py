@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from minibatches import minibatches
 from scipy import stats
 from torch import Tensor
 from torch.distributions import Independent, Normal
@@ -144,8 +145,8 @@ def test_noise_of_mixtures_has_a_uniform_feature_and_the_same_normals() -> None:
     mixed = replace(plain, choices=frozenset({"z", "x"}))
     values = []
     for (_, before), (_, after) in zip(
-        plain.minibatches("train", [(1, 1), (2, 1)], names),
-        mixed.minibatches("train", [(1, 1), (2, 1)], names),
+        minibatches(plain, "train", [(1, 1), (2, 1)], names),
+        minibatches(mixed, "train", [(1, 1), (2, 1)], names),
         strict=True,
     ):
         assert torch.equal(before.anchor, after.anchor)

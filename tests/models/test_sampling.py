@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minibatches import minibatches
 from scipy import stats
 from torch import Tensor
 
@@ -45,7 +46,7 @@ def sampler(data: Numbers, batch_size: int) -> Sampler:
 def epoch_of(
     data: Numbers, batch_size: int, moments: list[Moment], names: tuple[str, ...] = NAMES
 ) -> list[tuple[Tensor, Noise]]:
-    return list(sampler(data, batch_size).minibatches("train", moments, names))
+    return list(minibatches(sampler(data, batch_size), "train", moments, names))
 
 
 @settings(deadline=None, max_examples=40)
@@ -116,7 +117,7 @@ def test_data_do_not_depend_on_z_dim_or_batch_size() -> None:
     items = []
     for batch_size, z_dim in ((128, 2), (64, 5)):
         source = Sampler(data, batch_size, z_dim, torch.device("cpu"))
-        batches = source.minibatches("train", [(1, 1)], ("z",))
+        batches = minibatches(source, "train", [(1, 1)], ("z",))
         items.append(torch.cat([x[0, :batch_size] for x, _ in batches]))
     assert torch.equal(items[0][:384], items[1][:384])
 
@@ -133,14 +134,14 @@ def test_all_noise_is_standard_normal_and_drawn_once() -> None:
         ("train", (2, 1)),
         ("test", (1, 1)),
     ]:
-        batches = list(source.minibatches(split, [moment], NAMES))
+        batches = list(minibatches(source, split, [moment], NAMES))
         streams += [
             torch.cat([getattr(noise, name)[0, :100].flatten() for _, noise in batches])
             for name in NAMES
         ]
     values = torch.cat(streams)
-    minibatches = torch.cat([stream.view(205, -1)[:, :100] for stream in streams])
-    assert len(minibatches.unique(dim=0)) == len(minibatches)
+    joined = torch.cat([stream.view(205, -1)[:, :100] for stream in streams])
+    assert len(joined.unique(dim=0)) == len(joined)
     firsts = torch.stack([stream[:40_000] for stream in streams])
     assert torch.corrcoef(firsts).fill_diagonal_(0).abs().max() < 5 / 40_000**0.5
     assert stats.kstest(values[:: len(values) // 20_000].numpy(), "norm").pvalue > 1e-3
