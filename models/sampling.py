@@ -98,4 +98,7 @@ class Sampler:
         return torch.cat([normals, torch.rand(shape, generator=generator("choice", *stream))], 1)
 
     def _stack(self, drawn: dict[Moment, Tensor], moments: Sequence[Moment]) -> Tensor:
-        return torch.stack([drawn[moment] for moment in moments], dim=1).to(self.device).mT
+        stacked = torch.stack([drawn[moment] for moment in moments], dim=1)
+        if self.device.type == "cuda":  # from pinned memory a copy doesn't wait for the device
+            stacked = stacked.pin_memory()
+        return stacked.to(self.device, non_blocking=True).mT

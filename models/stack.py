@@ -1,15 +1,39 @@
 """The tensors of a stack of runs, and an epoch of training or testing them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from models import eager, fused
-from models.losses import Objective
+from models import eager, fused, graphs
+from models.losses import Noise, Objective
 from models.nn import initial_weights, named_views
 from models.optim import Adam
 from models.sampling import Moment, Sampler
+
+
+class Steps(Protocol):
+    """What makes steps; `models.eager` says how."""
+
+    def train_part(
+        self,
+        objective: Objective,
+        weights: Tensor,
+        adam: Adam,
+        x: Tensor,
+        noise: Noise,
+        beta: Tensor,
+        size: Tensor,
+        factor: Tensor,
+        items: int,
+    ) -> Tensor:
+        """Makes S steps."""
+
+    def test_part(
+        self, objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int
+    ) -> Tensor:
+        """Returns the sum over S minibatches of the losses."""
 
 
 class Stack:
@@ -21,7 +45,7 @@ class Stack:
         weights: with shape (R, P), rows as in `models.nn`.
         best: the weights that each run keeps, with shape (R, P).
         adam: the optimiser's state.
-        steps: the module that makes steps, `models.fused` where it can.
+        steps: makes steps: on a CPU `models.fused`, on a GPU `models.graphs`, where they can.
     """
 
     def __init__(self, objective: Objective, sampler: Sampler, seeds: Sequence[int]) -> None:
@@ -31,7 +55,7 @@ class Stack:
         self.weights = self._initial(seeds)
         self.best = self.weights.clone()
         self.adam = Adam.zeros(self.weights)
-        self.steps = fused if fused.supports(objective, sampler.device) else eager
+        self.steps = _steps(objective, sampler.device)
 
     def train_epoch(
         self, moments: Sequence[Moment], lr: Sequence[float], beta: Sequence[float]
@@ -156,3 +180,9 @@ class Stack:
 
     def _views(self, weights: Tensor) -> dict[str, Tensor]:
         return named_views(weights, self.shapes)
+
+
+def _steps(objective: Objective, device: torch.device) -> Steps:
+    if fused.supports(objective, device):
+        return fused
+    return graphs.Graphs() if graphs.supports(objective, device) else eager
