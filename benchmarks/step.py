@@ -1,95 +1,176 @@
-"""Measures a training step of the stack: torch's operations and autograd against fused loops.
+"""Measures a training step: a plain loop, torch on a stack, fused loops, CUDA graphs.
 
-    python benchmarks/step.py [--mid-dim 5 50 500] [--model vae mim] [--runs 10]
+    python benchmarks/step.py [--device cuda] [--mid-dim 5 50 500] [--model vae mim] [--runs 1 10]
 
-CPU time of one thread per run and step, in µs, the least of several repeats taken in turn, at z_dim
-2, B = 128, with decoder samples for MIM. Memory is kept by glibc as in the workers of a sweep
-(`orchestrator/engines/local.py`). What an epoch costs with all the rest, and in a plain PyTorch
-loop: `benchmarks/cohort_cost.py`.
+A line per shape and size R of the stack, in µs per run and step at z_dim 2, B = 128, with decoder
+samples for MIM: CPU time of one thread, or on a GPU wall time of whole epochs; the least of several
+repeats taken in turn. "Arithmetic" is the share of what a product of large matrices reaches here
+that the step's own products are: those of layers, forward and backward, and not tanh, exp, log or
+Adam. "Memory" is the share of what a copy of a large tensor reaches that must be moved once: items,
+noise, weights and moments. Both are of the fastest implementation.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
-ROOT = Path(__file__).resolve().parent.parent
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-STEPS = 78
+from machine import in_one_thread, machine, table
 
-
-def arguments() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--mid-dim", type=int, nargs="+", default=[5, 50, 500])
-    parser.add_argument("--model", nargs="+", default=["vae", "mim"])
-    parser.add_argument("--x-dim", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=10, help="runs in the larger stack")
-    parser.add_argument("--repeats", type=int, default=7)
-    return parser.parse_args()
+STEPS, BATCH, Z_DIM = 78, 128, 2
+IMPLEMENTATIONS = {"cpu": ("plain", "eager", "fused"), "cuda": ("plain", "eager", "graphs")}
 
 
-def train(
-    implementation: str, model: str, mid_dim: int, x_dim: int, runs: int
-) -> Callable[[], object]:
-    """Returns a function that makes `STEPS` steps of a stack of `runs`."""
+@dataclass(frozen=True)
+class Shape:
+    """What is trained: one line of the table.
+
+    Attributes:
+        model: vae or mim.
+        mid_dim: H.
+        x_dim: D.
+        runs: R.
+        device: "cpu" or "cuda".
+    """
+
+    model: str
+    mid_dim: int
+    x_dim: int
+    runs: int
+    device: str
+
+    @property
+    def directions(self) -> int:
+        """Passes through encoder and decoder."""
+        return 2 if self.model == "mim" else 1
+
+    @property
+    def weights(self) -> int:
+        """Of the layers of encoder and decoder, without biases."""
+        return 3 * (self.x_dim + Z_DIM) * self.mid_dim
+
+    @property
+    def flops(self) -> int:
+        """Of a run's step: products of layers forward, to the weights and to the inputs back.
+
+        The input of a direction's first network has no gradient.
+        """
+        inputs = self.x_dim + (Z_DIM if self.directions == 2 else 0)
+        return BATCH * (6 * self.weights * self.directions - 2 * inputs * self.mid_dim)
+
+    @property
+    def bytes(self) -> int:
+        """Of a run's step: items and noise, read; weights and two moments, read and written."""
+        noise = Z_DIM + (Z_DIM + self.x_dim if self.directions == 2 else 0)
+        return 4 * (BATCH * (self.x_dim + noise) + 6 * self.weights)
+
+
+def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
+    """Returns a function that makes `STEPS` steps of a stack."""
     import torch
 
-    from models import eager, fused
+    from models import eager, fused, graphs
     from models.latent import LatentModel
     from models.losses import Noise, Objective
     from models.nn import initial_weights
     from models.optim import Adam
 
-    latent = LatentModel(x_dim, 2, mid_dim, 2, "tanh", 1e-6)
+    runs, device = shape.runs, shape.device
+    latent = LatentModel(shape.x_dim, Z_DIM, shape.mid_dim, 2, "tanh", 1e-6)
     weights = torch.cat([initial_weights(latent.shapes(), seed) for seed in range(runs)])
+    weights = weights.to(device)
     adam = Adam.zeros(weights)
     size, factor = adam.coefficients([1e-3] * runs, [0] * runs, STEPS)
     x, z, anchor, noise_x = (
-        torch.randn(STEPS, runs, features, 128).mT for features in (x_dim, 2, 2, x_dim)
+        torch.randn(STEPS, runs, features, BATCH).to(device).mT
+        for features in (shape.x_dim, Z_DIM, Z_DIM, shape.x_dim)
     )
-    noise = Noise(z, anchor, noise_x) if model == "mim" else Noise(z)
-    beta, objective = torch.ones(runs, 1), Objective(model, latent)
-    part = {"eager": eager.train_part, "fused": fused.train_part}[implementation]
-    return lambda: part(objective, weights, adam, x, noise, beta, size, factor, 128)
+    noise = Noise(z, anchor, noise_x) if shape.model == "mim" else Noise(z)
+    beta, objective = torch.ones(runs, 1, device=device), Objective(shape.model, latent)
+    steps = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}[implementation]
+    return lambda: steps.train_part(objective, weights, adam, x, noise, beta, size, factor, BATCH)
+
+
+def plain(shape: Shape) -> Callable[[], object]:
+    """Returns a function that makes `STEPS` steps of one run of the plain loop."""
+    import torch
+    from plain_loop import Model, Settings, losses_of
+
+    settings = Settings(model=shape.model, mid_dim=shape.mid_dim)
+    torch.set_default_device(shape.device)
+    model = Model(settings, shape.x_dim)
+    optimiser = torch.optim.Adam(model.parameters(), lr=settings.lr)
+    batches = torch.randn(STEPS, BATCH, shape.x_dim)
+    torch.set_default_device("cpu")
+
+    def train() -> None:
+        for x in batches:
+            optimiser.zero_grad()
+            losses = losses_of(settings, model, x, 1.0, True)
+            torch.stack(losses).sum().backward()
+            optimiser.step()
+
+    return train
+
+
+def seconds(functions: list[Callable[[], object]], repeats: int, device: str) -> list[float]:
+    """Returns the least time that each takes: CPU time, or on a GPU until that is done."""
+    import torch
+
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    best = [float("inf")] * len(functions)
+    for _ in range(repeats + 1):  # the first time compiles, and isn't the least
+        for index, function in enumerate(functions):
+            start = clock()
+            function()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            best[index] = min(best[index], clock() - start)
+    return best
+
+
+def limits(device: str) -> tuple[float, float]:
+    """Returns what the device reaches: floating-point operations, and bytes copied, a second."""
+    import torch
+
+    side, words = (1024, 2**25) if device == "cpu" else (8192, 2**29)
+    a, b = torch.randn(2, side, side, device=device)
+    source, target = torch.zeros(2, words, device=device)
+    product, copy = seconds([lambda: a @ b, lambda: target.copy_(source)], 5, device)
+    return 2 * side**3 / product, 8 * words / copy
 
 
 def main() -> None:
-    """Runs the command, in a process with one thread that keeps its memory."""
-    settings = {**KEEP_MEMORY, **ONE_THREAD}
-    if any(os.environ.get(name) != value for name, value in settings.items()):
-        command = [sys.executable, *sys.argv]
-        path = {"PYTHONPATH": str(ROOT)}
-        environment = {**os.environ, **settings, **path}
-        sys.exit(subprocess.run(command, env=environment, check=False).returncode)
-    options = arguments()
-    stacks = [(name, runs) for name in ("eager", "fused") for runs in (1, options.runs)]
-    print("µs per run and step".ljust(12), *(f"{name} R={runs}".rjust(11) for name, runs in stacks))
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=IMPLEMENTATIONS, default="cpu")
+    parser.add_argument("--mid-dim", type=int, nargs="+", default=[5, 50, 500])
+    parser.add_argument("--model", nargs="+", default=["vae", "mim"])
+    parser.add_argument("--x-dim", type=int, default=2)
+    parser.add_argument("--runs", type=int, nargs="+", default=[1, 10], help="R, of the stacks")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    in_one_thread()
+    arithmetic, bandwidth = limits(options.device)
+    names = IMPLEMENTATIONS[options.device]
+    rows = []
     for mid_dim in options.mid_dim:
         for model in options.model:
-            best = measure(
-                [(train(name, model, mid_dim, options.x_dim, r), r) for name, r in stacks],
-                options.repeats,
-            )
-            cells = " ".join(f"{value:11.1f}" for value in best)
-            ratios = " and ".join(f"{best[i] / best[i + 2]:.1f}x" for i in (0, 1))
-            print(f"{model} {mid_dim:<15} {cells}   {ratios} less", flush=True)
-
-
-def measure(functions: list[tuple[Callable[[], object], int]], repeats: int) -> list[float]:
-    """Returns the least CPU time per run and step of each, in µs."""
-    best = [float("inf")] * len(functions)
-    for _ in range(repeats + 1):  # the first time compiles, and isn't the least
-        for index, (function, runs) in enumerate(functions):
-            start = time.process_time()
-            function()
-            spent = (time.process_time() - start) / STEPS / runs * 1e6
-            best[index] = min(best[index], spent)
-    return best
+            for runs in options.runs:
+                shape = Shape(model, mid_dim, options.x_dim, runs, options.device)
+                functions = [plain(shape), *(stacked(name, shape) for name in names[1:])]
+                spent = seconds(functions, options.repeats, options.device)
+                each = [spent[0] / STEPS, *(s / STEPS / runs for s in spent[1:])]
+                shares = shape.flops / each[-1] / arithmetic, shape.bytes / each[-1] / bandwidth
+                rows.append([
+                    f"{model} {mid_dim}", str(runs), *(f"{1e6 * s:,.1f}" for s in each),
+                    f"{each[1] / each[-1]:.1f}×", *(f"{share:.1%}" for share in shares),
+                ])  # fmt: skip
+    print(f"{machine()} Peak {arithmetic / 1e9:,.0f} GFLOP/s, copy {bandwidth / 1e9:,.0f} GB/s.\n")
+    heads = ["µs per run and step", "R", *names, f"{names[2]} to eager", "arithmetic", "memory"]
+    print(table(heads, rows))
 
 
 if __name__ == "__main__":
