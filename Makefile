@@ -8,7 +8,7 @@ SEARCH ?= sweeps/search_warmup.yaml
 MINUTES ?= 20
 SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search bench reproduction constraints clean
+.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search bench bench-gpu study reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -60,8 +60,22 @@ ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000
 search: $(READY) ## search the best warm-up (SEARCH=sweeps/search_warmup.yaml)
 	$(BIN)/mimsweep search $(SEARCH)
 
-bench: $(READY) ## measure the cost of a run alone, in a cohort, and in a plain PyTorch loop
+bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a plain loop: 15 minutes
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/shares.py
+	$(BIN)/python benchmarks/ksg_cost.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/cohort_cost.py
+
+bench-gpu: $(READY) ## measure steps on a GPU, then the study's 720 runs with four workers on it
+	$(BIN)/python benchmarks/step.py --device cuda --runs 1 10 100 1000
+	rm -rf build/study-gpu
+	$(BIN)/python benchmarks/study.py --folder build/study-gpu --device cuda --workers 4
+
+study: $(READY) ## train the study's 720 toy runs from nothing to figures, tell the cost, compare
+	rm -rf build/study
+	$(BIN)/python benchmarks/study.py --folder build/study
+	$(MAKE) reproduction MLFLOW_TRACKING_URI=sqlite:///build/study/mlflow.db
 
 reproduction: $(READY) ## compare expressiveness and bottleneck with the published figures
 	@mkdir -p build
