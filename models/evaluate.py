@@ -124,7 +124,12 @@ def _terms(model: LatentModel, weights: Weights, x: Tensor, noise: Noise) -> dic
     log_q_zx = q_z_given_x.log_prob_of_sample(noise.z)
     log_p_z = model.log_p_z(weights, z, log_q_zx)
     z2 = q_z_given_x.sample(noise.z_marginal)
-    log_q_x = model.log_q_x(weights, x, noise.z_marginal)
+    log_p_xz2 = model.decode(weights, z2).log_prob(x)
+    if model.options.q_x == "marginal":
+        log_q_z2x = q_z_given_x.log_prob_of_sample(noise.z_marginal)
+        log_q_x = model.log_marginal(weights, z2, log_p_xz2, log_q_z2x)
+    else:
+        log_q_x = model.log_density_q_x(weights, x)
     return {
         "x": x,
         "z": z,
@@ -132,7 +137,7 @@ def _terms(model: LatentModel, weights: Weights, x: Tensor, noise: Noise) -> dic
         "log_q_zx": log_q_zx,
         "log_p_z": log_p_z,
         "log_anchor_z": model.log_anchor(weights, z),
-        "log_p_xz2": model.decode(weights, z2).log_prob(x),
+        "log_p_xz2": log_p_xz2,
         "log_q_x": log_q_x,
         "log_mixture": log_mixture_of_two(p_x_given_z.log_prob(x) + log_p_z, log_q_zx + log_q_x),
     }
@@ -149,7 +154,7 @@ def _divergences(
     log_q_zx = q_z_given_x.log_prob_of_sample(noise.z)
     kl_qp = (
         log_q_zx
-        + model.log_q_x(weights, x, noise.z_marginal)
+        + model.log_q_x(weights, x, noise.z_marginal, q_z_given_x)
         - model.decode(weights, z).log_prob(x)
         - model.log_p_z(weights, z, log_q_zx)
     )
@@ -157,8 +162,9 @@ def _divergences(
     p_x_given_z = model.decode(weights, z)
     sample = p_x_given_z.sample(noise.x)
     log_p_xz = p_x_given_z.log_prob_of_sample(noise.x)
-    log_q_zx = model.encode(weights, sample).log_prob(z)
-    log_q_x = model.log_q_x(weights, sample, noise.z_marginal)
+    q_z_given_sample = model.encode(weights, sample)
+    log_q_zx = q_z_given_sample.log_prob(z)
+    log_q_x = model.log_q_x(weights, sample, noise.z_marginal, q_z_given_sample)
     log_p_z = model.log_p_z(weights, z, log_q_zx + log_q_x - log_p_xz)
     kl_pq = log_p_xz + log_p_z - log_q_zx - log_q_x
     return {"kl_qp": kl_qp, "kl_pq": kl_pq}

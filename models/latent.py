@@ -192,7 +192,9 @@ class LatentModel:
             return noise[..., : self.z_dim]
         return prior(weights, noise.shape[1]).sample(noise)
 
-    def log_q_x(self, weights: Weights, x: Tensor, noise: Tensor) -> Tensor:
+    def log_q_x(
+        self, weights: Weights, x: Tensor, noise: Tensor, q_z_given_x: Density | None = None
+    ) -> Tensor:
         """Returns log q(x) in nats, with shape (R, B).
 
         The marginal is log p(x|z) + log p(z) − log q(z|x) at one z ~ q(z|x); its mean over z bounds
@@ -202,13 +204,19 @@ class LatentModel:
             weights: of the stack.
             x: with shape (R, B, D).
             noise: of that z, with shape (R, B, Z) or, to choose a component, one more.
+            q_z_given_x: what `encode` returns for x, from whoever has it already.
         """
         if self.options.q_x != "marginal":
             return self.log_density_q_x(weights, x)
-        q_z_given_x = self.encode(weights, x)
+        q_z_given_x = q_z_given_x or self.encode(weights, x)
         z = q_z_given_x.sample(noise)
         log_q_z_given_x = q_z_given_x.log_prob_of_sample(noise)
-        log_p_x_given_z = self.decode(weights, z).log_prob(x)
+        return self.log_marginal(weights, z, self.decode(weights, z).log_prob(x), log_q_z_given_x)
+
+    def log_marginal(
+        self, weights: Weights, z: Tensor, log_p_x_given_z: Tensor, log_q_z_given_x: Tensor
+    ) -> Tensor:
+        """Returns the marginal log q(x) at z with shape (R, B, Z), of what `log_q_x` says."""
         log_p_xz = log_p_x_given_z + self.log_p_z(weights, z, log_q_z_given_x)
         return log_p_xz - log_q_z_given_x
 
