@@ -16,7 +16,7 @@ import math
 import os
 import tempfile
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +72,11 @@ class PcaFashionMnist:
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns items with shape (N, k), float32, and labels, (N,): N = 60,000, or 10,000 test.
 
-        `train` and `knn` are shuffled and augmented anew; `test` and `final` are always the same.
+        `train` and `knn` are shuffled and augmented anew; `test` and `final` are always the same,
+        in the same memory.
         """
         if split in ("test", "final"):
-            return self._project(self.images.test / 255), self.images.test_labels
+            return self._test, self.images.test_labels
         source = generator("data", f"pca-fashion-mnist{self.dims}", split, seed, epoch)
         order = torch.randperm(len(self.images.train), generator=source)
         items = [
@@ -85,6 +86,10 @@ class PcaFashionMnist:
 
     def log_prob(self, x: Tensor) -> None:
         """Returns None: the density isn't known."""
+
+    @cached_property
+    def _test(self) -> Tensor:
+        return self._project(self.images.test / 255)
 
     def _project(self, items: Tensor) -> Tensor:
         """Returns items with shape (N, 784) on the components, with shape (N, k)."""

@@ -5,7 +5,7 @@ clamp((v + u)/256, 10⁻³, 1 − 10⁻³) with u ~ U[0, 1); a test item clamp(v
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -41,10 +41,11 @@ class GreyImages:
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns items with shape (N, 784), float32, and labels, (N,): N = 60,000, or 10,000 test.
 
-        `train` and `knn` are shuffled and augmented anew; `test` and `final` are always the same.
+        `train` and `knn` are shuffled and augmented anew; `test` and `final` are always the same,
+        in the same memory.
         """
         if split in ("test", "final"):
-            return (self.images.test / 256).clamp_(1e-3, 1 - 1e-3), self.images.test_labels
+            return self._test, self.images.test_labels
         source = generator("data", self.name, split, seed, epoch)
         order = torch.randperm(len(self.images.train), generator=source)
         items = [augment(self.images.train[some], source) for some in order.split(CHUNK)]
@@ -52,6 +53,10 @@ class GreyImages:
 
     def log_prob(self, x: Tensor) -> None:
         """Returns None: the density isn't known."""
+
+    @cached_property
+    def _test(self) -> Tensor:
+        return (self.images.test / 256).clamp_(1e-3, 1 - 1e-3)
 
 
 def load_mnist(name: str, data_dir: Path) -> GreyImages:
