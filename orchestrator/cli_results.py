@@ -46,8 +46,8 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     for run, state in zip(loaded.runs, states, strict=True):
         if state is not None and state.status == "FAILED":
             click.echo(f"  {run.run_name} failed: {state.reason} (MLflow run {state.run_id})")
-            log = Path(".mimsweep", "logs", state.parent_id or "")
-            if state.parent_id and log.is_dir():
+            log = Path(".mimsweep", "logs", loaded.name)
+            if log.is_dir():
                 click.echo(f"    log: {log}")
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from types import FrameType
 from orchestrator.dispatch import Dispatcher, Outcome, Policy
 from orchestrator.engines.base import Engine, Place
 from orchestrator.engines.choice import Choice, choose
-from orchestrator.errors import SpecError
+from orchestrator.errors import SpecError, TrackingError
 from orchestrator.plan import plan
 from orchestrator.progress import State, View
 from orchestrator.recorder import Recorder
@@ -24,6 +24,7 @@ from orchestrator.spool import Spool
 from orchestrator.sweep import Sweep
 from orchestrator.tracking import Tracking
 from orchestrator.tracking_runs import Status
+from orchestrator.tracking_store import can_be_created
 
 STOP_SECONDS, END_SECONDS = 2.0, 600.0
 """How long an invocation that is interrupted, or done, waits for a store that takes nothing."""
@@ -69,9 +70,27 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         SpecError: a device or data set is missing; nothing was written.
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
-    # A Ray takes seconds to start: not before there is something to do.
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data({run.dataset for run in sweep.runs}, options.data_dir)
+    if choice and can_be_created(options.tracking_uri):
+        # Everything is to be trained: the first worker loads torch while the store is made.
+        kind, engine = _engine(sweep, options, choice)
+        with closing(engine):
+            return _run(sweep, options, view, lambda: (kind, engine))
+    # A Ray takes seconds to start: not before there is something to do.
+    return _run(
+        sweep, options, view, lambda: _engine(sweep, options, choice or choose_engine(options))
+    )
+
+
+def _engine(sweep: Sweep, options: Options, choice: Choice) -> tuple[str, Engine]:
+    return choice.kind, make_engine(sweep.name, options, choice, sweep.snapshots)
+
+
+def _run(
+    sweep: Sweep, options: Options, view: View, engine: Callable[[], tuple[str, Engine]]
+) -> Outcome:
+    """Trains what is missing by an engine, which comes with its kind of device."""
     tracking = open_tracking(sweep.name, options, view)
     checkpoints = checkpoint_dir(sweep.name)
     if options.fresh:
@@ -81,11 +100,10 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     if all(run.run_key in complete for run in sweep.runs):
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
-    choice = choice or choose_engine(options)
-    begun = begin(sweep.name, sweep.description, tracking, choice, options, sweep.snapshots)
+    begun = begin(sweep.name, sweep.description, tracking, *engine())
     complete.update(begun.recorder.deliver(complete))
     todo = plan(
-        sweep.name, sweep.runs, complete, options.cohort_size, choice.kind, begun.engine.idle
+        sweep.name, sweep.runs, complete, options.cohort_size, begun.kind, begun.engine.idle
     )
     state = State(sweep.name, len(todo.runs), len(todo.complete))
     dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state)
@@ -104,6 +122,7 @@ class Invocation:
 
     parent_id: str
     recorder: Recorder
+    kind: str
     engine: Engine
 
 
@@ -115,26 +134,28 @@ def open_tracking(name: str, options: Options, view: View) -> Tracking:
     return tracking
 
 
-def begin(
-    name: str,
-    description: str,
-    tracking: Tracking,
-    choice: Choice,
-    options: Options,
-    snapshots: bool = False,
-) -> Invocation:
-    """Starts an invocation in the store.
+def make_engine(name: str, options: Options, choice: Choice, snapshots: bool = False) -> Engine:
+    """Returns the engine that trains a sweep or search of that name."""
+    place = Place(
+        choice.kind, options.data_dir, checkpoint_dir(name), CHECKPOINT_SECONDS, snapshots
+    )
+    return choice.make(place, log_dir(name))
+
+
+def begin(name: str, description: str, tracking: Tracking, kind: str, engine: Engine) -> Invocation:
+    """Starts an invocation in the store, to be trained by an engine on that kind of device.
 
     Raises:
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
-    tags = {**environment_tags(), "mimsweep.device": choice.kind}
-    parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
+    tags = {**environment_tags(), "mimsweep.device": kind}
+    try:
+        parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
+    except TrackingError:
+        engine.close()
+        raise
     recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
-    place = Place(
-        choice.kind, options.data_dir, checkpoint_dir(name), CHECKPOINT_SECONDS, snapshots
-    )
-    return Invocation(parent_id, recorder, choice.make(place, STATE_DIR / "logs" / parent_id))
+    return Invocation(parent_id, recorder, kind, engine)
 
 
 def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
@@ -165,6 +186,11 @@ def choose_engine(options: Options) -> Choice:
 def checkpoint_dir(name: str) -> Path:
     """Returns where the checkpoints of a sweep are."""
     return STATE_DIR / "checkpoints" / name
+
+
+def log_dir(name: str) -> Path:
+    """Returns where the logs of a sweep's workers are."""
+    return STATE_DIR / "logs" / name
 
 
 def spool_dir(tracking: Tracking, name: str) -> Path:

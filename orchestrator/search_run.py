@@ -20,6 +20,7 @@ from orchestrator.run import (
     checkpoint_dir,
     choose_engine,
     dispatch,
+    make_engine,
     open_tracking,
 )
 from orchestrator.search import Study
@@ -71,7 +72,8 @@ def run_search(
         study.close()
         return _found(Outcome({}), study, tracking, tracking.latest_parent(search.name), output)
     try:
-        begun = begin(search.name, search.description, tracking, choice, options)
+        engine = make_engine(search.name, options, choice)
+        begun = begin(search.name, search.description, tracking, choice.kind, engine)
         begun.recorder.deliver(set(tracking.complete(search.name)))
         state = State(search.name, study.left() * len(search.seeds), 0, cost=math.nan)
 

@@ -60,13 +60,11 @@ class RunState:
             lives.
         run_id: The MLflow run that says so.
         reason: Why it failed.
-        parent_id: The parent run, of the invocation that trained it.
     """
 
     status: Status
     run_id: str
     reason: str | None
-    parent_id: str | None
 
 
 def is_complete(run: Run) -> bool:
@@ -107,9 +105,7 @@ def states(runs: Sequence[Run]) -> dict[str, RunState]:
             continue
         if key not in found or (is_complete(run) and found[key].status != "FINISHED"):
             reason = run.data.tags.get(REASON)
-            found[key] = RunState(
-                _true_status(run, living), run.info.run_id, reason, run.data.tags.get(PARENT)
-            )
+            found[key] = RunState(_true_status(run, living), run.info.run_id, reason)
     return found
 
 

@@ -68,6 +68,12 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(name).absolute()
 
 
+def can_be_created(uri: str) -> bool:
+    """Whether the store is a file that isn't there yet, in a folder that can be written."""
+    path = sqlite_path(uri)
+    return path is not None and not path.exists() and os.access(path.parent, os.W_OK)
+
+
 def open_store(uri: str, client: Callable[[str], C], create: bool) -> C | None:
     """Opens the store at `uri`, in at most 15 s where it is not a file.
 

@@ -24,8 +24,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 class LocalEngine:
     """An engine (see `orchestrator.engines.base`) with one worker process for each slot.
 
-    Workers start as cohorts come, and stay. A worker that ends by itself is a lost slot: its log
-    stays in the log folder.
+    The first worker starts at once, as it takes seconds to load torch, the others as cohorts come;
+    all stay. A worker that ends by itself is a lost slot: its log stays in the log folder.
     """
 
     def __init__(self, gpus: Sequence[str | None], place: Place, log_dir: Path) -> None:
@@ -40,6 +40,7 @@ class LocalEngine:
         self._place = place
         self._log_dir = log_dir
         self._workers: dict[int, _Worker] = {}
+        self._start(0)
 
     @property
     def idle(self) -> int:
@@ -51,9 +52,12 @@ class LocalEngine:
         started = [slot for slot, worker in self._workers.items() if worker.cohort is None]
         slot = next(iter(started or sorted(set(range(len(self._gpus))) - set(self._workers))))
         if slot not in self._workers:
-            log = self._log_dir / f"worker-{slot}.log"
-            self._workers[slot] = _Worker(self._gpus[slot], self._place, log)
+            self._start(slot)
         self._workers[slot].submit(cohort, runs)
+
+    def _start(self, slot: int) -> None:
+        log = self._log_dir / f"worker-{slot}.log"
+        self._workers[slot] = _Worker(self._gpus[slot], self._place, log)
 
     def events(self, timeout: float) -> list[Event]:
         """Returns what has happened, waiting up to `timeout` seconds for something to."""

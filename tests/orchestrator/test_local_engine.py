@@ -384,3 +384,16 @@ def test_local_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("PATH", "")  # without nvidia-smi
     assert local_slots("auto", 1) == ("cpu", [None])
+
+
+def test_the_first_worker_loads_while_nothing_is_to_be_trained(tmp_path: Path) -> None:
+    engine = local(tmp_path, 2)
+    (worker,) = psutil.Process().children()
+    try:
+        assert engine.idle == 2
+        assert engine.events(0.1) == []
+        engine.submit(0, [RunSpec(dataset="toy4", model="vae", mid_dim=5, epochs=1)])
+        assert psutil.Process().children() == [worker]
+    finally:
+        engine.close()
+    assert not worker.is_running()

@@ -18,6 +18,7 @@ from orchestrator.errors import TrackingError
 from orchestrator.spec import RunSpec
 from orchestrator.tracking import MlflowClient, SweepBusyError, Tracking, resolve_uri
 from orchestrator.tracking_owner import HEARTBEAT, STALE_SECONDS, Owner
+from orchestrator.tracking_store import can_be_created
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -475,3 +476,10 @@ def when_up(url: str, seconds: float) -> Tracking:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+
+
+def test_only_a_file_that_is_not_there_can_be_created(tmp_path: Path) -> None:
+    (tmp_path / "old.db").touch()
+    assert can_be_created(f"sqlite:///{tmp_path}/new.db")
+    for uri in (f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/none/new.db", "http://a"):
+        assert not can_be_created(uri)
