@@ -10,14 +10,20 @@ at a time; here 64 pairs are looked at in one instruction. Each column is cut in
 quantiles, and for each cut a bit per point says whether the point lies below it. The points of a
 range of buckets are then the XOR of two rows of bits, and those of a box the AND over the columns.
 A box rounded outwards to cuts holds all points of the ball, a box rounded inwards only points of
-it: just the few between the two are measured.
+it: just the few between the two are measured. Points are sorted by the coordinate that spreads
+widest, so that of their bits only a stretch is looked at: in few dimensions it's a short one.
 """
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
 from models.jit import compiled
+
+Values = TypeVar("Values", NDArray[np.float64], NDArray[np.int64])
 
 BUCKETS = 128  # more: fewer points to measure; fewer: bits that stay in the cache
 SLACK = 4 * np.finfo(np.float64).eps  # of a box's edge, relative: outweighs its rounding
@@ -43,11 +49,32 @@ def ksg_mutual_information(x: ArrayLike, z: ArrayLike, k: int = 5) -> float:
     joint = np.concatenate(spaces, axis=1)
     if not np.isfinite(joint).all():
         raise ValueError("x and z must be finite")
-    widest = np.argsort(joint[:, joint.var(axis=0).argmax()], kind="stable")
-    radii = _kth_distances(joint, *_index(joint), widest, k)
-    close = [_strictly_closer(points, *_index(points), radii) for points in spaces]
+    radii = _in_order(joint, lambda points, _: _kth_distances(points, *_index(points), k))
+    close = [
+        _in_order(
+            points, lambda points, order: _strictly_closer(points, *_index(points), radii[order])
+        )
+        for points in spaces
+    ]
     mean = np.mean(digamma(close[0] + 1) + digamma(close[1] + 1))
     return float(digamma(k) + digamma(count) - mean)
+
+
+def _in_order(
+    points: NDArray[np.float64], of: Callable[[NDArray[np.float64], NDArray[np.int64]], Values]
+) -> Values:
+    """Returns what `of` says of points (N, D) that lie in the order of their widest column.
+
+    Args:
+        points: in any order.
+        of: of points in that order, and the order, with shape (N,), to a value of each.
+    """
+    columns = np.argsort(-points.var(axis=0), kind="stable")
+    order = np.argsort(points[:, columns[0]], kind="stable")
+    values = of(np.ascontiguousarray(points[order][:, columns]), order)
+    result = np.empty_like(values)
+    result[order] = values
+    return result
 
 
 def _points(values: ArrayLike) -> NDArray[np.float64]:
@@ -175,35 +202,51 @@ def _fill(points: NDArray[np.float64], cuts: NDArray[np.float64], bits: NDArray[
 
 
 @compiled
+def _stretch(column: NDArray[np.float64], i: int, radius: float) -> tuple[int, int]:
+    """Returns the words, first and after the last, with all points within `radius` of point i.
+
+    Args:
+        column: their first coordinates, ascending, with shape (N,).
+        i: the point.
+        radius: in that coordinate.
+    """
+    edge = radius + SLACK * (abs(column[i]) + radius)
+    first = np.searchsorted(column, column[i] - edge)
+    return first >> 6, (_cuts_up(column, column[i] + edge) + 63) >> 6
+
+
+@compiled
 def _kth_distances(
-    points: NDArray[np.float64],
-    cuts: NDArray[np.float64],
-    bits: NDArray[np.uint64],
-    order: NDArray[np.int64],
-    k: int,
+    points: NDArray[np.float64], cuts: NDArray[np.float64], bits: NDArray[np.uint64], k: int
 ) -> NDArray[np.float64]:
     """Returns every point's max-norm distance to its k-th neighbour, with shape (N,).
 
-    A bound from neighbours in `order` is narrowed on an eighth of the points, then on the rest.
+    A bound from the points beside it in the order of the first coordinate is narrowed on a sixteenth
+    of the points around it, then on those before and after.
     """
     count, words = len(points), bits.shape[2]
     result, best, inside = np.empty(count), np.empty(k), np.empty(words, np.uint64)
-    reach, eighth = max(k, 32), (words + 7) // 8
-    for p in range(count):
-        i = order[p]
+    column = points[:, 0].copy()
+    reach, around = max(k, 32), (words + 31) // 32
+    for i in range(count):
         best[:] = np.inf
-        for q in range(max(0, p - reach), min(count, p + reach + 1)):
-            if q != p:
-                _insert(best, _distance(points[i], points[order[q]], best[-1]))
+        for j in range(max(0, i - reach), min(count, i + reach + 1)):
+            if j != i:
+                _insert(best, _distance(points[i], points[j], best[-1]))
         best[:] = best[-1]  # found again below, those that count
-        for start, stop in ((0, eighth), (eighth, words)):
+        before, after = max(0, (i >> 6) - around), min(words, (i >> 6) + around + 1)
+        for low, high in ((before, after), (0, before), (after, words)):
+            first, last = _stretch(column, i, best[-1])
+            start, stop = max(low, first), min(high, last)
+            if start >= stop:
+                continue
             _box(points[i], best[-1], cuts, bits, 0, inside, start, stop)
             for w in range(start, stop):
                 word = inside[w]
                 while word:
-                    low = word & (~word + np.uint64(1))
-                    word ^= low
-                    j = 64 * w + _ones(low - np.uint64(1))
+                    low_bit = word & (~word + np.uint64(1))
+                    word ^= low_bit
+                    j = 64 * w + _ones(low_bit - np.uint64(1))
                     if j != i:
                         _insert(best, _distance(points[i], points[j], best[-1]))
         result[i] = best[-1]
@@ -221,19 +264,21 @@ def _strictly_closer(
     count, words = len(points), bits.shape[2]
     result = np.zeros(count, np.int64)
     outer, inner = np.empty(words, np.uint64), np.empty(words, np.uint64)
+    column = points[:, 0].copy()
     for i in range(count):
         if radii[i] == 0:
             continue
-        _box(points[i], radii[i], cuts, bits, 0, outer, 0, words)
-        _box(points[i], radii[i], cuts, bits, 1, inner, 0, words)
+        start, stop = _stretch(column, i, radii[i])
+        _box(points[i], radii[i], cuts, bits, 0, outer, start, stop)
+        _box(points[i], radii[i], cuts, bits, 1, inner, start, stop)
         total = -1  # itself
-        for w in range(words):
+        for w in range(start, stop):
             total += _ones(inner[w])
             word = outer[w] & ~inner[w]
             while word:
-                low = word & (~word + np.uint64(1))
-                word ^= low
-                j = 64 * w + _ones(low - np.uint64(1))
+                low_bit = word & (~word + np.uint64(1))
+                word ^= low_bit
+                j = 64 * w + _ones(low_bit - np.uint64(1))
                 total += _distance(points[i], points[j], radii[i]) < radii[i]
         result[i] = total
     return result
