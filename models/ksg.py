@@ -221,8 +221,8 @@ def _kth_distances(
 ) -> NDArray[np.float64]:
     """Returns every point's max-norm distance to its k-th neighbour, with shape (N,).
 
-    A bound from the points beside it in the order of the first coordinate is narrowed on a sixteenth
-    of the points around it, then on those before and after.
+    A bound from the points beside it in the order of the first coordinate is narrowed on a
+    sixteenth of all, around it, then on those before and after.
     """
     count, words = len(points), bits.shape[2]
     result, best, inside = np.empty(count), np.empty(k), np.empty(words, np.uint64)
