@@ -75,7 +75,8 @@ for change in ({"model": "wae"}, {"p_z": "scaled"}, {"q_x": "scaled"},
                {"p_z": "scaled", "learn_p_z": True}):
     assert_independent(replace(COHORT, dataset="ring", **change))
 """
-    paths = os.pathsep.join([str(here), str(DOCUMENT.parents[1]), *sys.path])
+    root = DOCUMENT.parents[1]
+    paths = os.pathsep.join([str(here), str(root), str(root / "tests" / "models"), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": paths, "MIMSWEEP_IMPORT": "my_ideas"},
