@@ -139,7 +139,9 @@ class Dispatcher:
         self._runs |= {run.run_key: run for run in runs}
         self._cohort_of |= {run.run_key: number for run in runs}
         attempt = self._training[number]
+        self.state.cost -= attempt.cohort.cost
         attempt.cohort = PlannedCohort((*attempt.cohort.runs, *runs))
+        self.state.cost += attempt.cohort.cost
         self.state.active[number].size += len(runs)
         self.state.running += len(runs)
         self._recorder.create(runs)
@@ -148,15 +150,16 @@ class Dispatcher:
     def drop(self, runs: Collection[RunSpec], reason: str) -> None:
         """Has runs end where they are; they are stored as KILLED, with the reason."""
         for run in runs:
-            number = self._cohort_of.pop(run.run_key, None)
+            number = self._cohort_of.get(run.run_key)
             if number is not None:
-                self.state.active[number].ended += 1
-                self.state.running -= 1
+                self._ended(run.run_key)
                 self._engine.command(number, Drop(frozenset([run.run_key])))
             self._recorder.drop(run, reason)
         created = (attempt for attempt, _ in self._created)
         for attempt in (*self._waiting, *created):
-            attempt.cohort = PlannedCohort(tuple(r for r in attempt.cohort.runs if r not in runs))
+            left = PlannedCohort(tuple(run for run in attempt.cohort.runs if run not in runs))
+            self.state.cost_done += attempt.cohort.cost * (1 - left.size / attempt.cohort.size)
+            attempt.cohort = left
         self._waiting = deque(attempt for attempt in self._waiting if attempt.cohort.runs)
         self._created = deque(pair for pair in self._created if pair[0].cohort.runs)
 
@@ -202,7 +205,7 @@ class Dispatcher:
         self._submitted += 1
         self._training[number] = attempt
         self._cohort_of |= {run.run_key: number for run in runs}
-        self.state.active[number] = Active(_label(attempt.cohort), len(runs))
+        self.state.active[number] = Active(attempt.cohort.label, len(runs))
         self.state.running += len(runs)
         self._heard[number] = time.monotonic()
         self._engine.submit(number, runs)
@@ -219,8 +222,12 @@ class Dispatcher:
                 self._over(event)
             case CohortLost():
                 self._lost(event)
-            case _ if event.run_key not in self._cohort_of:
-                pass  # a dropped run's last words
+            case _ if event.run_key in self._cohort_of:  # or they are a dropped run's last words
+                self._heard[self._cohort_of[event.run_key]] = time.monotonic()
+                self._of_run(event)
+
+    def _of_run(self, event: EpochEnded | RunFinished | RunFailed) -> None:
+        match event:
             case EpochEnded():
                 self._epoch(event)
             case RunFinished():
@@ -232,17 +239,15 @@ class Dispatcher:
                 self._fail(event, "")
 
     def _epoch(self, event: EpochEnded) -> None:
-        number = self._cohort_of[event.run_key]
-        self._heard[number] = time.monotonic()
         self._recorder.epoch(event)
         self.state.epochs += 1
-        self.state.active[number].epoch = max(self.state.active[number].epoch, event.epoch)
+        active = self.state.active[self._cohort_of[event.run_key]]
+        active.epoch = max(active.epoch, event.epoch)
         if self._listener:
             self._listener.epoch(event)
 
     def _ended(self, run_key: str) -> RunSpec:
         number = self._cohort_of.pop(run_key)
-        self._heard[number] = time.monotonic()
         cohort = self._training[number].cohort
         self.state.active[number].ended += 1
         self.state.running -= 1
@@ -289,12 +294,5 @@ class Dispatcher:
         split = cohort.size > 1 and (event.too_large or lost > retries)
         again = cohort.halves() if split else (cohort,)
         how = "split in two and tried again" if split else "tried again"
-        self._view.say(f"{_label(cohort)}: {event.reason}; {how}")
+        self._view.say(f"{cohort.label}: {event.reason}; {how}")
         self._waiting.extendleft(Attempt(part, min(lost, retries)) for part in reversed(again))
-
-
-def _label(cohort: PlannedCohort) -> str:
-    first = cohort.runs[0]
-    inv_h = " inv_h" if first.inv_h else ""
-    shape = f"z{first.z_dim} m{first.mid_dim}"
-    return f"{first.model}{inv_h} {first.dataset} {shape} ×{cohort.size}"

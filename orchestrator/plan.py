@@ -54,6 +54,14 @@ class PlannedCohort:
         }
 
     @property
+    def label(self) -> str:
+        """What the runs are, and how many, in a few words."""
+        first = self.runs[0]
+        inv_h = " inv_h" if first.inv_h else ""
+        shape = f"z{first.z_dim} m{first.mid_dim}"
+        return f"{first.model}{inv_h} {first.dataset} {shape} ×{self.size}"
+
+    @property
     def cost(self) -> float:
         """How long it trains, in multiplications: an order of magnitude, good for sorting only.
 

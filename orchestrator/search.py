@@ -109,11 +109,15 @@ class Study(StudyReader):
         return [asked for _ in range(places) if (asked := self._ask())]
 
     def _ask(self) -> Asked | None:
-        if not self._trials(TrialState.WAITING) and (point := self._new_point()):
+        waiting = self._trials(TrialState.WAITING)
+        if not waiting and (point := self._new_point()):
             self._study.enqueue_trial(point)
         try:
             trial = self._study.ask(self._distributions)
-        except ValueError:  # a point that a user has enqueued, which no distribution can hold
+        except ValueError:
+            if not waiting:
+                raise
+            # A user has enqueued a point that no distribution can hold.
             for left in self._trials(TrialState.RUNNING):
                 if left.number not in self._running:
                     self._study.tell(left.number, state=TrialState.FAIL)
@@ -126,7 +130,7 @@ class Study(StudyReader):
         known = [_params(trial) for trial in self._trials()]
         if self.search.sampler == "grid":
             return next((point for point in grid(self.search) if point not in known), None)
-        return new_point(self._study, self._distributions, known)
+        return new_point(self._study, self.search, self._distributions, known)
 
     @told
     def report(self, number: int, step: int, value: float) -> bool:

@@ -55,7 +55,10 @@ def grid(search: Search) -> list[dict[str, Any]]:
 
 
 def new_point(
-    study: optuna.Study, distributions: dict[str, BaseDistribution], known: list[dict[str, Any]]
+    study: optuna.Study,
+    search: Search,
+    distributions: dict[str, BaseDistribution],
+    known: list[dict[str, Any]],
 ) -> dict[str, Any] | None:
     """Returns a point that the sampler proposes and that is not known, if it comes to one soon.
 
@@ -63,15 +66,16 @@ def new_point(
     again stays running there, and samplers keep away from what runs: around a good value of an
     integer they would else propose the same one again and again, which shows nothing new.
     """
-    if isinstance(study.sampler, optuna.samplers.QMCSampler):
+    if search.sampler == "qmc":
         return None  # its place in the sequence is kept in the study itself
+    trials = study.get_trials(deepcopy=False)
     copy = optuna.create_study(
         study_name=study.study_name,
         directions=study.directions,
-        sampler=study.sampler,
+        sampler=sampler(search, len(trials)),  # a sampler may serve one study only
         pruner=study.pruner,
     )
-    copy.add_trials(study.get_trials(deepcopy=False))
+    copy.add_trials(trials)
     for _ in range(_PROPOSALS):
         point = dict(copy.ask(distributions).params)
         if point not in known:

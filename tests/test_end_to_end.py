@@ -64,7 +64,7 @@ class Place:
         (folder / "sweep.yaml").write_text(text)
         self.name = text.split()[1]
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.started: list[psutil.Process] = []
+        self.started: list[subprocess.Popen[str]] = []
 
     def start(self, command: str, *options: str) -> "subprocess.Popen[str]":
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -78,7 +78,7 @@ class Place:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.started.append(psutil.Process(process.pid))
+        self.started.append(process)
         return process
 
     def end(self, process: "subprocess.Popen[str]", exit_code: int = 0) -> tuple[str, str]:
@@ -139,9 +139,11 @@ def middle(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path / "middle", MIDDLE)
     yield place
     for process in place.started:
-        if process.is_running():
-            for each in [*process.children(recursive=True), process]:
-                each.kill()
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.communicate()
 
 
 def test_a_sweep_over_odd_shapes(tmp_path: Path) -> None:
@@ -168,8 +170,9 @@ def test_a_sweep_over_odd_shapes(tmp_path: Path) -> None:
     out, _ = place.mimsweep("figures", "--output", "drawn")
     assert "24 of 24 runs" in out
     drawn = {file.name for file in (place.folder / "drawn" / "odd-shapes").iterdir()}
-    names = [*("mi", "nll", "rmse", "knn5"), "combined"]
-    assert drawn >= {f"{name}.{end}" for name in names for end in ("png", "svg")} | {"table.csv"}
+    metrics, beside = ("mi", "nll", "rmse", "knn5"), ("combined", "learning", "seeds", "durations")
+    names = (*metrics, *beside)
+    assert drawn == {f"{name}.{end}" for name in names for end in ("png", "svg")} | {"table.csv"}
     parent = Tracking(place.uri, create=False).latest_parent("odd-shapes")
     assert parent is not None
     stored = {file.path for file in MlflowClient(place.uri).list_artifacts(parent)}
@@ -251,8 +254,12 @@ def test_an_interrupt_ends_within_five_seconds_and_says_how_to_go_on(
 
 def test_a_second_orchestrator_is_refused(middle: Place) -> None:
     process = middle.start("run", "--workers", "2")
-    middle.wait_for_the_middle(process)
+    workers = middle.wait_for_the_middle(process)
+    for worker in workers:
+        worker.suspend()  # or it might be done before the second has started
     _, err = middle.mimsweep("run", exit_code=2)
+    for worker in workers:
+        worker.resume()
     assert re.search(rf"is being run already, by process {process.pid} on ", err)
     middle.end(process)
     assert middle.all_statuses() == ["FINISHED"] * (RUNS_OF_MIDDLE + 1)

@@ -8,6 +8,13 @@ import pandas as pd
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+SHORT = {faults.kill_worker, faults.kill_orchestrator, faults.interrupt, faults.stop_server}
+"""What CI has the time for; `make test-faults` injects all."""
+
+FAULTS = [
+    pytest.param(fault, id=fault.__name__, marks=[] if fault in SHORT else [pytest.mark.long])
+    for fault in faults.FAULTS
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +29,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]
         bench.close()
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_results_are_those_without_the_fault(
     fault: faults.Fault, expected: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -391,6 +391,7 @@ def test_runs_may_join_and_be_dropped(tmp_path: Path) -> None:
     assert search.epochs > 0
     assert [done.status(run) for run in (first, worst, late)] == ["FINISHED", "KILLED", "FINISHED"]
     assert done.states[worst.run_key].reason == "it is the worst"
+    assert done.state.cost_done == pytest.approx(done.state.cost)
 
 
 def test_a_run_that_joined_too_late_is_trained_in_the_next_cohort(tmp_path: Path) -> None:

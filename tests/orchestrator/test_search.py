@@ -150,7 +150,7 @@ def test_one_closed_between_enqueueing_and_telling_is_not_enqueued_twice(storage
     assert len(stored(storage)) == 4
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
 def test_going_on_does_not_repeat_the_start(storage: str, sampler: str) -> None:
     space = {"lr": Dimension("float", (1e-4, 1e-2), log=True)}
     lrs = []
@@ -289,3 +289,14 @@ def test_a_database_works_too(tmp_path: Path) -> None:
         study = Study(search(trials=4), storage)
         finish(study)
         assert (study.closed, study.summary().complete) == ([0, 1, 2, 3], 4)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_a_database_takes_more_trials_than_the_space_has_points(
+    tmp_path: Path, sampler: str
+) -> None:
+    # When all points are known, the sampler is asked in the study itself, not in a copy.
+    few = {"warmup": Dimension("int", (1, 3))}
+    study = Study(search(space=few, sampler=sampler, trials=15), f"sqlite:///{tmp_path}/optuna.db")
+    finish(study)
+    assert (study.summary().complete, study.summary().failed) == (15, 0)
