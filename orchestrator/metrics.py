@@ -1,7 +1,7 @@
 """The names of all metrics of a run, as they are stored, tabled and plotted.
 
-What each one measures is told by `shared/spec/experiments.md`, section 5; all in nats where they
-are log-densities or entropies.
+What each one measures is told by `shared/spec/experiments.md`, sections 5 and 6; all in nats where
+they are log-densities or entropies.
 """
 
 FINAL_METRICS = (
@@ -24,8 +24,12 @@ FINAL_METRICS = (
     "kl_mean",
     "nll_true_x",  # -mean log P(x), where P(x) is known
     "nll_true_z",  # -mean log P(z)
+    "log_likelihood",  # mean log p(x) by importance sampling; this and the next of image models
+    "elbo",  # its lower bound with one sample
+    "nmi",  # of k-means clusters of the latents with the labels, divided by the larger entropy
+    "from_chardata",  # Omniglot: 1 from `chardata.mat`, 0 made from the raw images
 )
-"""Measured once, on the best model and the final test set."""
+"""Measured once, on the best model and the final test set; a run has those that suit its model."""
 
 EPOCH_METRICS = ("train_loss", "test_loss", "beta", "lr")
 """Stored after every epoch; the step is the epoch, from 1."""
