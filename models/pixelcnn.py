@@ -73,7 +73,8 @@ class PixelDecoder(nn.Module):
             z2: with shape (N, Z).
             uniform: numbers in [0, 1) that draw the bits, with shape (N, 784).
         """
-        kernels, shifts = zip(*(layer.folded() for layer in self.layers), strict=True)
+        folded = [layer.folded() for layer in self.layers if isinstance(layer, PixelLayer)]
+        kernels, shifts = zip(*folded, strict=True)
         # What goes into each layer, with a frame of zeros above, to the left and to the right.
         inputs = [z1.new_zeros(len(z1), k.shape[1] // 6, SIDE + 1, SIDE + 2) for k in kernels]
         for channel, part in ((1, self.z1(z1)), (2, self.z2(z2))):
