@@ -44,7 +44,7 @@ OTHERS_FIELDS = (
 """The fields that they don't have."""
 
 LEAST_ITEMS = 100
-"""Of a test set: with fewer, a data set can have more classes than items to be clustered."""
+"""With fewer there can be more classes than images to be clustered, or neighbours than images."""
 
 
 def conflicts(run: RunSpec, *, known: bool, binary: bool) -> Iterator[tuple[str, str]]:
@@ -103,18 +103,11 @@ def _images(run: RunSpec) -> Iterator[tuple[str, str]]:
     if run.prior == "standard":
         for field, value, _ in _changed(run, ("pseudo_inputs", "use_training_data_init")):
             yield field, f"{value} is not allowed with prior standard; allowed with: vampprior"
-    if 0 < run.train_items < run.batch_size:
-        yield (
-            "train_items",
-            f"{run.train_items} is not allowed with batch_size {run.batch_size}; "
-            "it must be 0, which is all, or at least as large",
-        )
-    if 0 < run.test_items < LEAST_ITEMS:
-        yield (
-            "test_items",
-            f"{run.test_items} is not allowed; it must be 0, which is all, or at least "
-            f"{LEAST_ITEMS}",
-        )
+    for field in ("train_items", "test_items"):
+        items = getattr(run, field)
+        if 0 < items < LEAST_ITEMS:
+            text = f"it must be 0, which is all, or at least {LEAST_ITEMS}"
+            yield field, f"{items} is not allowed; {text}"
 
 
 def _changed(run: RunSpec, fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
@@ -122,10 +115,11 @@ def _changed(run: RunSpec, fields: Iterable[str]) -> Iterator[tuple[str, str, st
     for field in fields:
         value, default = getattr(run, field), type(run).model_fields[field].default
         if value != default:
-            yield (
-                field,
-                *(str(v).lower() if isinstance(v, bool) else str(v) for v in (value, default)),
-            )
+            yield field, _shown(value), _shown(default)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _models(run: RunSpec) -> Iterator[tuple[str, str]]:

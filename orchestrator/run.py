@@ -179,9 +179,8 @@ def check_data(datasets: Collection[str], data_dir: Path) -> None:
     names = sorted(name for name in datasets if not name.lower().startswith("toy"))
     if not names:
         return
-    from models.image_data import load_images
-
     from models.data import DataError, load  # torch, only for who needs it
+    from models.image_data import load_images
 
     for name in names:
         try:
