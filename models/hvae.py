@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.distributions import Bernoulli, Normal
 from models.fashion import PIXELS, SIDE
-from models.image_layers import GatedConv2d, GatedDense, GaussianHead, initialise
+from models.image_layers import GatedConv2d, GatedDense, GaussianHead, initialise, precise
 from models.pixelcnn import PixelDecoder
 from models.rng import generator
 from models.vampprior import Prior, StandardPrior, VampPrior, first_pseudo_inputs
@@ -41,7 +41,7 @@ class ConvDecoder(nn.Module):
         """Returns logits, (..., 784), of z1 and z2, (..., Z); x, (..., 784), isn't looked at."""
         h = self.joint(torch.cat([self.z1(z1), self.z2(z2)], dim=-1))
         logits = self.logits(self.convs(h.view(-1, 1, SIDE, SIDE)))
-        return logits.float().view(h.shape)
+        return precise(logits).view(h.shape)
 
 
 def image_convs(first: int, third: int) -> nn.Sequential:

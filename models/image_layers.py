@@ -52,8 +52,8 @@ class GaussianHead(nn.Module):
 
     def forward(self, features: Tensor) -> Normal:
         """Returns the Gaussian over (..., Z) of features with shape (..., inputs)."""
-        log_variance = self.log_variance(features).float().clamp(*LOG_VARIANCE)
-        return Normal(self.mean(features).float(), (0.5 * log_variance).exp())
+        log_variance = precise(self.log_variance(features)).clamp(*LOG_VARIANCE)
+        return Normal(precise(self.mean(features)), (0.5 * log_variance).exp())
 
 
 class MaskedConv2d(nn.Module):
@@ -78,8 +78,13 @@ class MaskedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, inputs, height, width) to (N, outputs, height, width)."""
-        # Padded below too, as cuDNN and oneDNN want it; that row of the result is one too many.
-        return nn.functional.conv2d(x, self.seen, padding=1)[:, :, :-1]
+        above = nn.functional.pad(x, (0, 0, 1, 0))
+        return nn.functional.conv2d(above, self.seen, padding=(0, 1))
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """Returns a tensor in float32, or float64 as it is: what densities are computed in."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def initialise(net: nn.Module, source: torch.Generator) -> None:

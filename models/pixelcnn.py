@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.fashion import PIXELS, SIDE
-from models.image_layers import GatedDense, MaskedConv2d
+from models.image_layers import GatedDense, MaskedConv2d, precise
 
 CHANNELS, LAYERS = 64, 8
 
@@ -60,7 +60,8 @@ class PixelDecoder(nn.Module):
             x: with shape (..., 784).
         """
         maps = torch.stack([x, self.z1(z1), self.z2(z2)], dim=-2)
-        return self.logits(self.layers(maps.view(-1, 3, SIDE, SIDE))).float().view(x.shape)
+        logits = self.logits(self.layers(maps.view(-1, 3, SIDE, SIDE)))
+        return precise(logits).view(x.shape)
 
     @torch.no_grad()
     def sample(self, z1: Tensor, z2: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
