@@ -51,10 +51,10 @@ class PlannedCohort:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The fields, other than the seed, that all the runs share."""
+        """The fields of their model, other than the seed, that all the runs share."""
         return {
             field: value
-            for field, value in self.runs[0]
+            for field, value in self.runs[0].own_fields().items()
             if field != "seed" and all(getattr(run, field) == value for run in self.runs)
         }
 

@@ -50,7 +50,7 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
         for run in sweep.runs
         if (state := states.get(run.run_key)) is not None and state.status == "FAILED"
     ]
-    planned = pd.DataFrame([{"run_key": run.run_key, **run.model_dump()} for run in sweep.runs])
+    planned = pd.DataFrame([{"run_key": run.run_key, **run.own_fields()} for run in sweep.runs])
     empty = study.table.empty
     axes = {"x": "seed", "hue": "model", "metrics": []} if empty else study.axes
     return Section(

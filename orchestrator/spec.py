@@ -21,7 +21,7 @@ from orchestrator.choices import (
     is_binary,
     is_known,
 )
-from orchestrator.conflicts import IMAGE_FIELDS, conflicts
+from orchestrator.conflicts import IMAGE_FIELDS, OTHERS_FIELDS, conflicts
 
 SPEC_VERSION = 1
 """Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
@@ -87,6 +87,11 @@ class RunSpec(BaseModel):
     def of_images(self) -> bool:
         """Whether it is a two-level image model, which has training and measures of its own."""
         return self.model in IMAGE_MODELS
+
+    def own_fields(self) -> dict[str, Any]:
+        """Returns the fields that its model has, by name; the others have their defaults."""
+        others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
+        return {name: value for name, value in self if name not in others}
 
     @property
     def run_key(self) -> str:

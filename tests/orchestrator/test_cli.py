@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.choices import MODELS
 from orchestrator.cli import main
-from orchestrator.metrics import FINAL_METRICS, TABLE_METRICS
+from orchestrator.metrics import FINAL_METRICS, IMAGE_METRICS, TABLE_METRICS
 from orchestrator.spec import RunSpec
 from orchestrator.tracking import Tracking
 
@@ -294,7 +294,7 @@ def test_results_have_the_columns_of_the_contract(sweep: Path, store: Tracking) 
     head = ["run_key", "run_id", "run_name", "status"]
     assert list(table.columns)[: len(head)] == head
     assert set(table.columns) == {
-        *head, *RunSpec.model_fields, *FINAL_METRICS,
+        *head, *RunSpec.model_fields, *FINAL_METRICS, *IMAGE_METRICS,
         "epochs_run", "best_epoch", "best_loss", "seconds",
     }  # fmt: skip
     assert list(table["run_key"]) == [run.run_key for run in RUNS[:2]]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 import orchestrator.spec
 from orchestrator.choices import IMAGE_MODELS, IMAGE_SETS, data_dim, is_binary, is_known
 from orchestrator.conflicts import IMAGE_FIELDS, OTHERS_FIELDS
-from orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, RUN_METRICS
+from orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, IMAGE_METRICS, RUN_METRICS
 from orchestrator.spec import VARIES_IN_COHORT, RunSpec, explain, shown
 from orchestrator.sweep import load_sweep
 
@@ -424,8 +424,8 @@ def test_equal_specs_have_equal_keys_and_names_and_different_ones_not(a: Any, b:
 
 
 def test_metric_names() -> None:
-    names = [*FINAL_METRICS, *EPOCH_METRICS, *RUN_METRICS]
-    assert len(set(names)) == len(names) == 23 + 4 + 4
+    names = [*FINAL_METRICS, *IMAGE_METRICS, *EPOCH_METRICS, *RUN_METRICS]
+    assert len(set(names)) == len(names) == 19 + 4 + 4 + 4
 
 
 def test_planning_needs_no_heavy_import() -> None:
