@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 from torch import Tensor
 from torchvision.datasets import Omniglot
 
@@ -70,7 +71,7 @@ def _from_matlab(path: Path) -> Images:
             (_column_major(content[f"{split}data"]), content[f"{split}targetchar"][0])
             for split in ("", "test")
         ]
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, NotImplementedError, MatReadError) as error:
         raise DataError(f"{path} is not the IWAE paper's file of Omniglot ({error!r})") from error
     (train, train_labels), (test, test_labels) = parts
     if (len(train), len(test)) != (TRAIN, TEST):
