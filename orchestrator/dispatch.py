@@ -296,5 +296,5 @@ class Dispatcher:
 def _label(cohort: PlannedCohort) -> str:
     first = cohort.runs[0]
     inv_h = " inv_h" if first.inv_h else ""
-    shape = f"z{first.z_dim} m{first.mid_dim}"
+    shape = f"z{first.z_dim}" if first.of_images else f"z{first.z_dim} m{first.mid_dim}"
     return f"{first.model}{inv_h} {first.dataset} {shape} ×{cohort.size}"

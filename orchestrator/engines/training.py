@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -142,7 +142,7 @@ class _Cohort:
                 return _epoch(key, record.epochs[-1])
             case training.RunEnd(key=key, metrics=metrics, weights=weights):
                 metrics = {**metrics, **self._origin, "seconds": record.seconds}
-                return RunFinished(key, metrics, save(weights), self._film(key))
+                return RunFinished(key, metrics, _saved(weights), self._film(key))
             case training.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 
@@ -151,7 +151,7 @@ class _Cohort:
         epochs = self._snapshots.pop(key, [])
         if not epochs:
             return b""
-        return save({name: torch.stack([e[name] for e in epochs]) for name in epochs[0]})
+        return _saved({name: torch.stack([e[name] for e in epochs]) for name in epochs[0]})
 
     def _clock(self) -> None:
         """Adds the time since the last call to all live runs."""
@@ -168,6 +168,11 @@ class _Cohort:
         except OSError as error:
             # Training goes on: a checkpoint saves time, it is no result.
             print(f"no checkpoint: {error}", file=sys.stderr)
+
+
+def _saved(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Returns a safetensors file, which holds tensors of one memory layout only."""
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
 
 
 def _epoch(key: str, row: Sequence[float]) -> EpochEnded:
