@@ -24,6 +24,7 @@ from models.hvae import Architecture
 from models.image_data import load_images
 from models.image_losses import Noise, losses
 from models.image_run import ImageRun, Settings
+from models.vampprior import StandardPrior
 
 BATCH = 100
 
@@ -42,7 +43,9 @@ def best(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
 
 def compare(decoder: str, images: int, repeats: int) -> None:
     """Prints images per second of one model."""
-    data = load_images("dynamic_mnist", Path(os.environ["MIMSWEEP_DATA_DIR"]), images, 100)
+    data = load_images(
+        "dynamic_mnist", Path(os.environ.get("MIMSWEEP_DATA_DIR", "data")), images, 100
+    )
     architecture = Architecture(decoder, z_dim=40, pseudo_inputs=0)
     net = architecture.initial(1, data.train, from_images=False)
     run = ImageRun(net, data, Settings("vae", seed=1, lr=5e-4, batch_size=BATCH), "cpu")
@@ -70,11 +73,11 @@ def compare_stack(runs: int, batch: int, repeats: int) -> None:
 
     def loss(weights: dict[str, Tensor], x: Tensor, *parts: Tensor) -> Tensor:
         with _reparametrize_module(nets[0], weights):
-            return losses("vae", nets[0], x, Noise(*parts), 1.0).mean()
+            return losses("vae", nets[0], StandardPrior(), x, Noise(*parts), 1.0).mean()
 
     def one_by_one() -> None:
         for run in range(runs):
-            losses("vae", nets[run], x[run], noise[run], 1.0).mean().backward()
+            losses("vae", nets[run], StandardPrior(), x[run], noise[run], 1.0).mean().backward()
 
     def stacked() -> None:
         torch.func.vmap(loss)(weights, x, *parts).sum().backward()

@@ -110,17 +110,17 @@ def encoded(net: TwoLevel, prior: Prior, x: Tensor, noise_z2: Tensor, noise_z1: 
     )
 
 
-def losses(kind: Kind, net: TwoLevel, x: Tensor, noise: Noise, beta: float) -> Tensor:
+def losses(kind: Kind, net: TwoLevel, prior: Prior, x: Tensor, noise: Noise, beta: float) -> Tensor:
     """Returns the loss of each image in nats, with shape (B,).
 
     Args:
         kind: which loss.
         net: the model.
+        prior: its p(z2).
         x: with shape (B, 784).
         noise: of the B images.
         beta: β.
     """
-    prior = net.prior()
     terms = encoded(net, prior, x, noise.z2[None], noise.z1[None])
     if kind == "vae":
         loss = -terms.x + beta * (terms.q - terms.z1 - terms.z2)

@@ -57,12 +57,15 @@ class ImageRun:
             epoch: from 1.
             beta: β.
         """
-        bits = self._data.epoch(self._settings.seed, epoch)[0].to(self.device)
+        bits, kind = self._data.epoch(self._settings.seed, epoch)[0], self._settings.kind
+        bits = bits.to(self.device)
         noise = self._noise("train", epoch, len(bits))
         self.net.train()
         total = torch.zeros((), device=self.device)
         for rows in self._minibatches(len(bits)):
-            loss = self._losses(bits[rows], noise.rows(rows), beta)
+            with self._precision():
+                prior = self.net.prior()
+                loss = losses(kind, self.net, prior, bits[rows].float(), noise.rows(rows), beta)
             self._adam.zero_grad()
             loss.mean().backward()
             self._adam.step()
@@ -72,17 +75,20 @@ class ImageRun:
     @torch.no_grad()
     def validation_loss(self, epoch: int) -> float:
         """Returns the mean loss of the validation images at β = 1, in nats."""
-        bits = self._validation
+        bits, kind = self._validation, self._settings.kind
         noise = self._noise("validation", epoch, len(bits))
         self.net.eval()
         total = torch.zeros((), device=self.device)
-        for rows in self._minibatches(len(bits)):
-            total += self._losses(bits[rows], noise.rows(rows), 1.0).sum()
+        with self._precision():
+            prior = self.net.prior()
+            for rows in self._minibatches(len(bits)):
+                x = bits[rows].float()
+                total += losses(kind, self.net, prior, x, noise.rows(rows), 1.0).sum()
         return float(total) / len(bits)
 
-    def _losses(self, bits: Tensor, noise: Noise, beta: float) -> Tensor:
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            return losses(self._settings.kind, self.net, bits.float(), noise, beta)
+    def _precision(self) -> torch.autocast:
+        """Returns the context in which a GPU's layers compute in bfloat16."""
+        return torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
 
     def _noise(self, split: str, epoch: int, count: int) -> Noise:
         name = (self._data.name, split, self._settings.seed, epoch)

@@ -172,5 +172,8 @@ class ImageTraining:
 
 
 def _copied(run: ImageRun) -> dict[str, Tensor]:
-    """Returns a copy of a run's present weights by name, on the CPU."""
-    return {name: tensor.cpu().clone() for name, tensor in floats(run.net).items()}
+    """Returns a copy of a run's present weights by name, contiguous, on the CPU."""
+    return {
+        name: tensor.cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in floats(run.net).items()
+    }

@@ -80,7 +80,9 @@ def test_losses_on_encoder_samples(kind: Kind, decoder: str, pseudo_inputs: int)
     with torch.no_grad():
         for beta in (0.3, 1.0):
             expected = encoder_loss(net, kind == "vae", beta)
-            torch.testing.assert_close(losses(kind, net, images(), noise(), beta), expected)
+            torch.testing.assert_close(
+                losses(kind, net, net.prior(), images(), noise(), beta), expected
+            )
 
 
 def decoder_terms(net: TwoLevel, beta: float) -> tuple[Tensor, Tensor]:
@@ -105,10 +107,10 @@ def decoder_terms(net: TwoLevel, beta: float) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("pseudo_inputs", [0, 3])
 def test_smim_adds_the_decoders_direction_once_warm(pseudo_inputs: int) -> None:
     net = model("convhvae_2level", pseudo_inputs)
-    cold = losses("smim", net, images(), noise(), 0.9)
+    cold = losses("smim", net, net.prior(), images(), noise(), 0.9)
     torch.testing.assert_close(cold, encoder_loss(net, False, 0.9))
     loss, log_x = decoder_terms(net, 1.0)
-    both = losses("smim", net, images(), noise(), 1.0)
+    both = losses("smim", net, net.prior(), images(), noise(), 1.0)
     torch.testing.assert_close(both, encoder_loss(net, False, 1.0) + loss)
     weights: list[Parameter] = list(net.parameters())
     # ∇ of the expectation over x: ∇loss + loss·∇log p(x|z).
@@ -121,8 +123,22 @@ def test_smim_adds_the_decoders_direction_once_warm(pseudo_inputs: int) -> None:
 def test_every_weight_gets_a_gradient() -> None:
     for decoder in ("convhvae_2level", "pixelhvae_2level"):
         net = model(decoder, 3)
-        losses("vae", net, images(), noise(), 0.5).sum().backward()
+        losses("vae", net, net.prior(), images(), noise(), 0.5).sum().backward()
         assert all(weight.grad is not None for weight in net.parameters())
+
+
+@pytest.mark.parametrize("decoder", ["convhvae_2level", "pixelhvae_2level"])
+def test_layers_in_half_precision_give_the_likelihood(decoder: str) -> None:
+    """As on a GPU: layers in bfloat16, densities in float32."""
+    net = model(decoder, 3).eval()
+    with torch.no_grad():
+        expected = losses("vae", net, net.prior(), images(), noise(), 1.0)
+        net, x, n = net.float(), images().float(), noise()
+        n = Noise(*(getattr(n, field.name).float() for field in fields(Noise)))
+        with torch.autocast("cpu", torch.bfloat16):
+            half = losses("vae", net, net.prior(), x, n, 1.0)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half.double(), expected, rtol=1e-3, atol=0)
 
 
 def test_samples_share_what_x_alone_decides() -> None:
