@@ -1,7 +1,7 @@
 """Trains a cohort of two-level image models, within an epoch one run after the other.
 
-A stack of their convolutions would cost a CPU more than the runs one by one
-(`benchmarks/image_throughput.py`), so what runs of a cohort share is their data set.
+A stack of their convolutions gains nothing on a CPU: at best it's as fast as the runs one by one
+(`benchmarks/image_throughput.py`). What the runs of a cohort share is their data set.
 
 The learning rate is constant, β min(1, e/w) in epoch e. The weights of the epoch with the best
 validation loss, at β = 1, are kept, from epoch 1 on. Epochs without a better one are counted from
