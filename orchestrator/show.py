@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from dashboards import canvas, figures
 from dashboards.learning import learning_curves, runs_drawn
 from dashboards.published import read_published
+from dashboards.statistics import facets
 from dashboards.strips import strips
 from orchestrator.errors import SpecError
 from orchestrator.sweep import Sweep
@@ -67,17 +68,28 @@ class Study:
         return figures.compare(self.table, published=self.published, **self.axes)
 
     def others(self) -> dict[str, Figure]:
-        """Returns the other pictures of a sweep by name: learning, every run, durations."""
+        """Returns the other pictures of a sweep by name: learning, every run, durations.
+
+        Where runs of equal `x` and `hue` differ in data set, every run has a picture a data set.
+        """
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
         history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
         drawn = {}
         if not history.empty:
             drawn["learning"] = learning_curves(self.table, history, x, hue, name)
-        title = f"{name}: every run"
-        drawn["seeds"] = strips(self.table, x, hue, self.axes["metrics"], title)
+        for dataset, runs in self._comparable().items():
+            stem, of = (f"seeds_{dataset}", f" of {dataset}") if dataset else ("seeds", "")
+            title = f"{name}: every run{of}"
+            drawn[stem] = strips(runs, x, hue, self.axes["metrics"], title)
         title = f"{name}: durations of the runs"
         drawn["durations"] = strips(self.table, x, hue, _DURATIONS, title)
         return drawn
+
+    def _comparable(self) -> dict[str, pd.DataFrame]:
+        """Returns the table by data set, or as a whole, named "", where `x` or `hue` tells them."""
+        if "dataset" not in facets(self.table, self.axes["x"], self.axes["hue"]):
+            return {"": self.table}
+        return {str(name): runs for name, runs in self.table.groupby("dataset")}
 
 
 def draw_sweeps(

@@ -87,10 +87,12 @@ def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
         dataset = stem.removeprefix("images_")
         alt = f"Reconstructions, samples, pseudo-inputs and t-SNE of latents, of {dataset}."
         pictures.append(Picture(f"What was learned of {dataset}", figure, alt))
-    return pictures + [
-        Picture(_TITLES[key], figure, f"{_ALTS[key]} {axes['x']} by {axes['hue']}.")
-        for key, figure in study.others().items()
-    ]
+    for stem, figure in study.others().items():
+        key, _, dataset = stem.partition("_")
+        title = f"{_TITLES[key]} of {dataset}" if dataset else _TITLES[key]
+        alt = f"{_ALTS[key]} {axes['x']} by {axes['hue']}."
+        pictures.append(Picture(title, figure, alt))
+    return pictures
 
 
 def _facts(study: Study, invocations: list[Invocation]) -> list[tuple[str, str]]:
