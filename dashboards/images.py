@@ -78,7 +78,7 @@ def images_figure(scenes: Mapping[Column, ImageScene], title: str, description: 
             Line2D([], [], color=_colour(index, len(classes)), marker="o", ls="none", label=str(c))
             for index, c in enumerate(classes)
         ]
-        figure.legend(handles=handles, loc="outside right center", title="class")
+        figure.legend(handles=handles, loc="outside right upper", title="class")
     else:
         caption += f" ({len(classes)} of them)"
     texts = [wrapped(text, figure.get_figwidth() * 16) for text in (description, f"{caption}.")]

@@ -111,6 +111,10 @@ def _facts(study: Study, invocations: list[Invocation]) -> list[tuple[str, str]]
     if len(invocations) > 1:
         facts.append(("invocations", str(len(invocations))))
     if not study.table.empty:
+        origins = sorted(study.table["from_chardata"].dropna().unique())
+        if origins:
+            names = ["chardata.mat" if origin else "the raw images" for origin in origins]
+            facts.append(("Omniglot made from", ", ".join(names)))
         facts.append(("training time of all runs", duration(float(study.table["seconds"].sum()))))
     return facts
 

@@ -60,5 +60,6 @@ def test_a_sweep_of_images(tmp_path: Path, data_dir: Path, monkeypatch: pytest.M
     for text in ("What was learned of dynamic_mnist", "Every run of omniglot", "convHVAE"):
         assert text in page
     assert "data:image/png;base64" in page
+    assert "Omniglot made from" in page
     assert "likelihood_samples" in page
     assert "mid_dim" not in page
