@@ -218,6 +218,10 @@ def test_figures(tmp_path: Path) -> None:
             HEAD + "figures: {x: z_dim, hue: model, metrics: [mi], title: a}",
             "3:48: figures.title: no such field; ",
         ),
+        (
+            "name: a\nfixed: {dataset: omniglot, model: convhvae_2level}\nsnapshots: true",
+            "3:12: snapshots: true is not allowed with models of images, which have no ",
+        ),
         # YAML
         (HEAD + "grid:\n\tseed: 1", "4:1: a tab is not allowed here; use spaces"),
         (HEAD + "grid: {seed: 1, seed: 2}", "3:17: the key seed is given twice, first in line 3"),
