@@ -8,7 +8,9 @@
                   of a new pass over the training images
 - nmi             mutual information of clusters of (z1, z2), k-means with as many as there are
                   labels and ten starts, with the labels, normalised by the larger entropy
-- mi              I(x; z), KSG estimator 1, k = 5, on the first 3,000 images, in nats
+- mi              I(x; z), KSG estimator 1, k = 5, on the first 3,000 images, in nats; any two
+                  images of bits that differ are 1 apart in max-norm, so it is 0 wherever the
+                  neighbours in z are all further than that
 
 Latents are sampled, not means.
 """
