@@ -24,7 +24,7 @@ _CHARACTER = 0.07  # the width of one in the legend, inches
 _TEXT_HEIGHT = 0.8  # title and caption together
 _CATEGORY_SPREAD = 0.4  # for all hues together, of the distance between two categories
 _PUBLISHED = "Grey: published means; bars: their spread."
-_DEFAULT_METRICS = ("mi", "nll", "rmse", "knn5")
+_DEFAULT_METRICS = ("mi", "nll", "rmse", "knn5", "nmi")
 
 _Panel = tuple[str, str]  # a metric and the values of the fields that vary besides
 
@@ -37,8 +37,8 @@ def default_axes(frame: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `x`: the numeric field other than the seed with the most values, or, where no number
-        varies, the other field that does most; `hue`: the model; `metrics`: the published four,
-        as far as the runs have them.
+        varies, the other field that does most; `hue`: the model; `metrics`: the published four and
+        NMI, as far as the runs have them.
     """
     fields = [field for field in spec_fields(frame) if field not in ("seed", "model")]
     if not fields:
@@ -48,7 +48,7 @@ def default_axes(frame: pd.DataFrame) -> dict[str, Any]:
         count = frame[field].nunique()
         return count > 1, is_number(frame[field]), count, field == "z_dim"
 
-    metrics = [metric for metric in _DEFAULT_METRICS if metric in frame.columns]
+    metrics = [m for m in _DEFAULT_METRICS if m in frame.columns and frame[m].notna().any()]
     return {"x": max(fields, key=merit), "hue": "model", "metrics": metrics}
 
 
@@ -160,6 +160,11 @@ class Curves:
     def _panels(self) -> list[str]:
         return self.table["_panel"].unique().tolist()
 
+    @property
+    def _comparable(self) -> bool:
+        """Whether panels of one metric share its axis: those of different data sets don't."""
+        return "dataset" in (self.x, self.hue) or "dataset" not in self.table
+
     @styled
     def _figure(self, rows: list[list[_Panel]], title: str, description: str) -> Figure:
         columns = max(map(len, rows))
@@ -175,7 +180,8 @@ class Curves:
         first: dict[str, Axes] = {}
         for i, (metric, panel) in enumerate(panels, start=1):
             axes = figure.add_subplot(len(rows), columns, i, sharey=first.get(metric))
-            first.setdefault(metric, axes)
+            if self._comparable:
+                first.setdefault(metric, axes)
             heading = [style.metric(metric).title] if len(metrics) > 1 else []
             axes.set_title("\n".join([*heading, *textwrap.wrap(panel, 40)]))
             self._draw_panel(axes, metric, panel)

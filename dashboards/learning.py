@@ -66,7 +66,7 @@ def learning_curves(
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, panel in zip(grid, panels, strict=False):
         chosen = data[(data[fields] == pd.Series(panel)).all(axis=1)]
-        axes.set_title(", ".join(f"{name} = {style.value(v)}" for name, v in panel.items()))
+        axes.set_title("\n".join(f"{name} = {style.value(v)}" for name, v in panel.items()))
         for value, look in looks.items():
             _draw(axes, chosen[chosen[hue] == value], look)
     for axes in grid[len(panels) :]:

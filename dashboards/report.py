@@ -131,7 +131,7 @@ def _spec(planned: pd.DataFrame) -> list[tuple[str, str]]:
     """Returns each field of the runs, with its values; long rows of numbers shortened."""
     rows = []
     for name in planned.columns.drop("run_key"):
-        values = [style.value(value) for value in dict.fromkeys(planned[name])]
+        values = [style.value(value) for value in dict.fromkeys(planned[name].dropna())]
         text = ", ".join(values)
         rows.append((name, text if len(values) <= 12 else f"{values[0]} … {values[-1]}"))
     return rows

@@ -43,6 +43,10 @@ METRICS = {
     "kl_mean": Metric("Mean divergence", "½KL(q‖p) + ½KL(p‖q) (nats)", log=True),
     "nll_true_x": Metric("Cross-entropy to the true P(x)", "−E[log P(x)] (nats)"),
     "nll_true_z": Metric("Cross-entropy to the true P(z)", "−E[log P(z)] (nats)"),
+    "log_likelihood": Metric("Log-likelihood", "log p(x) (nats)"),
+    "elbo": Metric("Lower bound of the log-likelihood", "ELBO (nats)"),
+    "nmi": Metric("Clusters against classes", "NMI (fraction)"),
+    "from_chardata": Metric("Omniglot of chardata.mat", "from chardata.mat (1: yes, 0: no)"),
     "best_epoch": Metric("Best epoch", "best epoch (epochs)"),
     "best_loss": Metric("Best test loss", "test loss (nats)"),
     "epochs_run": Metric("Epochs run", "epochs run (epochs)"),
@@ -71,7 +75,13 @@ FIELDS = {
     "q_x": "data model q_x",
     "q_x_samples": "q(x) on decoder samples, q_x_samples",
     "learn_p_z": "learned anchor learn_p_z",
-    "prior": "prior",
+    "prior": "prior p(z₂)",
+    "pseudo_inputs": "pseudo-inputs of the VampPrior",
+    "use_training_data_init": "pseudo-inputs start at images",
+    "patience": "patience (epochs)",
+    "likelihood_samples": "samples of the log-likelihood",
+    "train_items": "training images (0: all)",
+    "test_items": "test images (0: all)",
 }
 
 RC: Any = {  # newer matplotlibs spell out the keys in its type, older ones don't
@@ -128,6 +138,13 @@ MODELS = {
     "vae": Look("VAE", "#D62728", "s", (4, 1.5)),
     "amim": Look("A-MIM", "#56B4E9", "^", (1, 1)),
     "ae": Look("AE", "#E69F00", "D", (4, 1.2, 1, 1.2)),
+    "convhvae_2level": Look("convHVAE", "#D62728", "s", (4, 1.5)),
+    "convhvae_2level-smim": Look("convHVAE sMIM", "#0072B2", "o", ()),
+    "convhvae_2level-amim": Look("convHVAE A-MIM", "#56B4E9", "^", (1, 1)),
+    "convhvae_2level-mim": Look("convHVAE MIM", "#B9D9F2", "<", (6, 1.5)),
+    "pixelhvae_2level": Look("PixelHVAE", "#5E0B0B", "D", (4, 1.2, 1, 1.2)),
+    "pixelhvae_2level-amim": Look("PixelHVAE A-MIM", "#23217F", "v", (2, 1)),
+    "pixelhvae_2level-mim": Look("PixelHVAE MIM", "#8A7FE0", ">", (1, 2)),
 }
 # Okabe and Ito's palette without black and yellow, which is too faint for thin lines.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

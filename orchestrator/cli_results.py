@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli_options import (
     as_json,
+    data_dir,
     load,
     overrides,
     read_store,
@@ -90,14 +91,14 @@ def results(
 @click.option(
     "--latent",
     is_flag=True,
-    help="Draw also, from stored weights, what runs of two dimensions learned.",
+    help="Draw also, from stored weights, what runs of two dimensions, or of images, learned.",
 )
 def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, latent: bool) -> None:
     """Draw sweeps from their complete runs; store the figures on the parent run too."""
     from orchestrator.show import draw_sweeps
 
     loaded = [load(path, ()) for path in sweeps]
-    for line in draw_sweeps(loaded, read_store(tracking_uri), output, latent):
+    for line in draw_sweeps(loaded, read_store(tracking_uri), output, latent, data_dir()):
         click.echo(line)
 
 
@@ -121,7 +122,7 @@ def report(sweeps: Sequence[Path], tracking_uri: str | None, output: Path) -> No
     # It finds nothing among so many live objects, and takes a sixth of the time.
     gc.disable()
     try:
-        for line in report_on(sweeps, read_store(tracking_uri), output):
+        for line in report_on(sweeps, read_store(tracking_uri), output, data_dir()):
             click.echo(line)
     finally:
         gc.enable()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from orchestrator.choices import IMAGE_MODELS, IMAGE_SETS
 
 if TYPE_CHECKING:
     from orchestrator.spec import RunSpec
@@ -12,6 +14,37 @@ LEARNED = ("prior", "gmm-marginal")
 """The distributions of ours that are learned; those that users add are too."""
 
 NOT_LEARNED = ("anchor", "marginal")
+
+IMAGE_FIELDS = (
+    "prior",
+    "pseudo_inputs",
+    "use_training_data_init",
+    "patience",
+    "likelihood_samples",
+    "train_items",
+    "test_items",
+)
+"""The fields that only the two-level image models have."""
+
+OTHERS_FIELDS = (
+    "mid_dim",
+    "layers",
+    "act",
+    "inv_h",
+    "min_logvar",
+    "p_z",
+    "q_x",
+    "q_x_samples",
+    "p_z_gmm",
+    "q_x_gmm",
+    "q_zx_gmm",
+    "p_xz_gmm",
+    "learn_p_z",
+)
+"""The fields that they don't have."""
+
+LEAST_ITEMS = 100
+"""With fewer there can be more classes than images to be clustered, or neighbours than images."""
 
 
 def conflicts(run: RunSpec, *, known: bool, binary: bool) -> Iterator[tuple[str, str]]:
@@ -22,6 +55,7 @@ def conflicts(run: RunSpec, *, known: bool, binary: bool) -> Iterator[tuple[str,
         known: whether the true P(x) of its data set is known.
         binary: whether its data are probabilities of bits.
     """
+    yield from _image_models(run)
     yield from _models(run)
     yield from _distributions(run)
     if run.q_x == "anchor" and not known:
@@ -34,6 +68,58 @@ def conflicts(run: RunSpec, *, known: bool, binary: bool) -> Iterator[tuple[str,
         )
     if binary:
         yield from _bits(run)
+
+
+def _image_models(run: RunSpec) -> Iterator[tuple[str, str]]:
+    if not run.of_images and run.dataset in IMAGE_SETS:
+        yield (
+            "dataset",
+            f"{run.dataset} is not allowed with model {run.model}; "
+            f"allowed with: {', '.join(IMAGE_MODELS)}",
+        )
+    if run.of_images and run.dataset not in IMAGE_SETS:
+        yield (
+            "dataset",
+            f"{run.dataset} is not allowed with model {run.model}; allowed: "
+            f"{', '.join(IMAGE_SETS)}",
+        )
+    for field, value, default in _changed(run, OTHERS_FIELDS if run.of_images else IMAGE_FIELDS):
+        yield (
+            field,
+            f"{value} is not allowed with model {run.model}, which has no {field}; "
+            f"allowed: {default}",
+        )
+    if run.of_images:
+        yield from _images(run)
+
+
+def _images(run: RunSpec) -> Iterator[tuple[str, str]]:
+    if run.model == "pixelhvae_2level-smim":
+        yield (
+            "model",
+            f"{run.model} is not available: a sample of its decoder is 784 passes; "
+            "allowed: convhvae_2level-smim, pixelhvae_2level-amim",
+        )
+    if run.prior == "standard":
+        for field, value, _ in _changed(run, ("pseudo_inputs", "use_training_data_init")):
+            yield field, f"{value} is not allowed with prior standard; allowed with: vampprior"
+    for field in ("train_items", "test_items"):
+        items = getattr(run, field)
+        if 0 < items < LEAST_ITEMS:
+            text = f"it must be 0, which is all, or at least {LEAST_ITEMS}"
+            yield field, f"{items} is not allowed; {text}"
+
+
+def _changed(run: RunSpec, fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yields the fields that don't have their default: name, value and default, as in a file."""
+    for field in fields:
+        value, default = getattr(run, field), type(run).model_fields[field].default
+        if value != default:
+            yield field, _shown(value), _shown(default)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _models(run: RunSpec) -> Iterator[tuple[str, str]]:

@@ -22,8 +22,13 @@ State = Literal["OK", "WARN", "FAIL"]
 
 _PACKAGES = ("mimsweep", "torch", "torchvision", "numpy", "numba", "mlflow", "optuna")
 _OPTIONAL = {"ray": "--engine ray", "psycopg": "a PostgreSQL store"}
-# The folder of each data set that comes as files, and what of it must be there.
-_DATA_SETS = {"Fashion-MNIST": "FashionMNIST/raw", "MNIST": "MNIST/raw", "Omniglot": "omniglot-py"}
+# Of each data set that comes as files, the files or folders of which one must be there; the first
+# that is there is used.
+_DATA_SETS = {
+    "Fashion-MNIST": ("FashionMNIST/raw",),
+    "MNIST": ("MNIST/raw",),
+    "Omniglot": ("chardata.mat", "omniglot-py"),
+}
 _GIB = 2**30
 _HTTP = ("http://", "https://")
 
@@ -84,13 +89,17 @@ def _devices() -> Check:
 
 
 def _data_sets(data_dir: Path) -> Iterator[Check]:
-    for name, folder in _DATA_SETS.items():
-        there = (data_dir / folder).is_dir() and any((data_dir / folder).iterdir())
+    for name, places in _DATA_SETS.items():
+        there = [data_dir / place for place in places if _holds_data(data_dir / place)]
         if there:
-            yield Check(name, "OK", f"in {data_dir / folder}")
+            yield Check(name, "OK", f"in {there[0]}")
         else:
             text = f"not in {data_dir} (MIMSWEEP_DATA_DIR): downloaded when a sweep first needs it"
             yield Check(name, "WARN", text)
+
+
+def _holds_data(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _writable(name: str, folder: Path, why: str) -> Check:

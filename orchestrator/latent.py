@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashboards.latent import Scene
-from orchestrator.spec import RunSpec, data_dim
+from orchestrator.choices import data_dim
+from orchestrator.spec import RunSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,7 +1,7 @@
 """The names of all metrics of a run, as they are stored, tabled and plotted.
 
-What each one measures is told by `shared/spec/experiments.md`, section 5; all in nats where they
-are log-densities or entropies.
+What each one measures is told by `shared/spec/experiments.md`, sections 5 and 6; all in nats where
+they are log-densities or entropies.
 """
 
 FINAL_METRICS = (
@@ -25,7 +25,16 @@ FINAL_METRICS = (
     "nll_true_x",  # -mean log P(x), where P(x) is known
     "nll_true_z",  # -mean log P(z)
 )
-"""Measured once, on the best model and the final test set."""
+"""Measured once, on the best model and the final test set. Of models of images there are
+mi, nll, knn1 to knn10, and `IMAGE_METRICS`."""
+
+IMAGE_METRICS = (
+    "log_likelihood",  # mean log p(x) by importance sampling, nll negated
+    "elbo",  # its lower bound
+    "nmi",  # of k-means clusters of the latents with the labels, divided by the larger entropy
+    "from_chardata",  # of Omniglot: 1 from `chardata.mat`, 0 made from the raw images
+)
+"""What models of images have besides."""
 
 EPOCH_METRICS = ("train_loss", "test_loss", "beta", "lr")
 """Stored after every epoch; the step is the epoch, from 1."""
@@ -33,5 +42,6 @@ EPOCH_METRICS = ("train_loss", "test_loss", "beta", "lr")
 RUN_METRICS = ("best_epoch", "best_loss", "epochs_run", "seconds")
 """What the training itself came to."""
 
-TABLE_METRICS = FINAL_METRICS + RUN_METRICS
-"""One number a run: the columns of `results`, and what `figures` can show."""
+TABLE_METRICS = FINAL_METRICS + IMAGE_METRICS + RUN_METRICS
+"""One number a run, empty where its model has none: the columns of `results`, and what `figures`
+can show."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from orchestrator.choices import data_dim
 from orchestrator.errors import SpecError
-from orchestrator.spec import VARIES_IN_COHORT, RunSpec, data_dim
+from orchestrator.spec import VARIES_IN_COHORT, RunSpec
 
 agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
 """Returns what the runs of a cohort agree on, of a run."""
@@ -22,6 +23,10 @@ _SHORT = 20_000_000_000
 
 # Passes through encoder and decoder that a step takes, in those of a VAE.
 _MODEL_FACTOR = {"mim": 2.0}
+
+# Multiplications for an item by an image model, all of it, q(z2|x) alone, p(x|z1,z2) alone.
+_IMAGE_LAYERS = {"convhvae": (230e6, 30e6, 180e6), "pixelhvae": (260e6, 30e6, 210e6)}
+_IMAGE_ITEMS = (50_000, 10_000)  # of training and test sets, or so
 
 # Of a device: bytes that the activations of a cohort may take, and runs that it may have.
 # On a CPU they should stay in a core's share of the cache; on a GPU, far within its memory.
@@ -46,10 +51,10 @@ class PlannedCohort:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The fields, other than the seed, that all the runs share."""
+        """The fields of their model, other than the seed, that all the runs share."""
         return {
             field: value
-            for field, value in self.runs[0]
+            for field, value in self.runs[0].own_fields().items()
             if field != "seed" and all(getattr(run, field) == value for run in self.runs)
         }
 
@@ -58,7 +63,7 @@ class PlannedCohort:
         """What the runs are, and how many, in a few words."""
         first = self.runs[0]
         inv_h = " inv_h" if first.inv_h else ""
-        shape = f"z{first.z_dim} m{first.mid_dim}"
+        shape = f"z{first.z_dim}" if first.of_images else f"z{first.z_dim} m{first.mid_dim}"
         return f"{first.model}{inv_h} {first.dataset} {shape} ×{self.size}"
 
     @property
@@ -69,6 +74,8 @@ class PlannedCohort:
         foreseen.
         """
         first = self.runs[0]
+        if first.of_images:
+            return sum(map(_image_cost, self.runs))
         items = 60_000 if first.dataset.startswith("pca-") else 10_000
         per_epoch = items * _parameters(first) * _MODEL_FACTOR.get(first.model, 1.0) + _EPOCH
         epochs = [run.epochs for run in self.runs]
@@ -163,10 +170,14 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     device's fast memory: 16 MiB of cache on a CPU (at most 64 runs), 8 GiB on a GPU (at most 1,024
     runs).
 
+    Image models train one by one: a stack of their convolutions gains nothing.
+
     Args:
         spec: one of the runs.
         device: "cpu" or "cuda".
     """
+    if spec.of_images:
+        return 1
     memory, most = _LIMITS[device]
     width = max(spec.mid_dim, data_dim(spec.dataset))
     activations = 4 * spec.batch_size * width * spec.layers * 12
@@ -197,6 +208,17 @@ def _balanced(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohor
         else:
             balanced.append(cohort)
     return balanced
+
+
+def _image_cost(run: RunSpec) -> float:
+    """Returns the multiplications of a run of images: its epochs, and its likelihoods."""
+    whole, encoder, decoder = _IMAGE_LAYERS[run.model.partition("_")[0]]
+    train, test = run.train_items or _IMAGE_ITEMS[0], run.test_items or _IMAGE_ITEMS[1]
+    steps = train / run.batch_size
+    pseudo_inputs = steps * run.pseudo_inputs * encoder if run.prior == "vampprior" else 0.0
+    # Forward, and twice that backward.
+    epoch = 3 * (train * whole * (2 if run.model.endswith("-smim") else 1) + pseudo_inputs)
+    return run.epochs * (epoch + test * whole) + test * run.likelihood_samples * decoder
 
 
 def _parameters(spec: RunSpec) -> int:

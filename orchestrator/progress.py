@@ -59,7 +59,7 @@ class State:
         text = (
             f"{self.sweep}: {self.complete}/{self.total} runs complete, {self.running} running, "
             f"{self.failed} failed, {len(self.active)} cohorts, "
-            f"{self.epochs / max(seconds, 1e-9):.0f} epochs/s"
+            f"{rate(self.epochs / max(seconds, 1e-9))}"
         )
         if 0 < self.cost_done < self.cost:
             left = seconds * (self.cost - self.cost_done) / self.cost_done
@@ -129,6 +129,11 @@ class _Live:
 
     def say(self, sentence: str) -> None:
         self._progress.console.print(sentence, markup=False, soft_wrap=True)
+
+
+def rate(epochs: float) -> str:
+    """Returns epochs a second for people: `12 epochs/s`, or `7.5 epochs/min` of slow ones."""
+    return f"{epochs:.0f} epochs/s" if epochs >= 1 else f"{60 * epochs:.2g} epochs/min"
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from orchestrator.choices import IMAGE_SETS
 from orchestrator.dispatch import Dispatcher, Outcome, Policy
 from orchestrator.engines.base import Engine, Place
 from orchestrator.engines.choice import Choice, choose
@@ -205,10 +206,14 @@ def check_data(datasets: Collection[str], data_dir: Path) -> None:
     if not names:
         return
     from models.data import DataError, load  # torch, only for who needs it
+    from models.image_data import load_images
 
     for name in names:
         try:
-            load(name, data_dir)
+            if name in IMAGE_SETS:
+                load_images(name, data_dir)
+            else:
+                load(name, data_dir)
         except DataError as error:
             raise SpecError(str(error)) from error
 

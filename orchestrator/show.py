@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from dashboards import canvas, figures
 from dashboards.learning import learning_curves, runs_drawn
 from dashboards.published import read_published
+from dashboards.statistics import facets
 from dashboards.strips import strips
 from orchestrator.errors import SpecError
 from orchestrator.sweep import Sweep
@@ -67,21 +68,32 @@ class Study:
         return figures.compare(self.table, published=self.published, **self.axes)
 
     def others(self) -> dict[str, Figure]:
-        """Returns the other pictures of a sweep by name: learning, every run, durations."""
+        """Returns the other pictures of a sweep by name: learning, every run, durations.
+
+        Where runs of equal `x` and `hue` differ in data set, every run has a picture a data set.
+        """
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
         history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
         drawn = {}
         if not history.empty:
             drawn["learning"] = learning_curves(self.table, history, x, hue, name)
-        title = f"{name}: every run"
-        drawn["seeds"] = strips(self.table, x, hue, self.axes["metrics"], title)
+        for dataset, runs in self._comparable().items():
+            stem, of = (f"seeds_{dataset}", f" of {dataset}") if dataset else ("seeds", "")
+            title = f"{name}: every run{of}"
+            drawn[stem] = strips(runs, x, hue, self.axes["metrics"], title)
         title = f"{name}: durations of the runs"
         drawn["durations"] = strips(self.table, x, hue, _DURATIONS, title)
         return drawn
 
+    def _comparable(self) -> dict[str, pd.DataFrame]:
+        """Returns the table by data set, or as a whole, named "", where `x` or `hue` tells them."""
+        if "dataset" not in facets(self.table, self.axes["x"], self.axes["hue"]):
+            return {"": self.table}
+        return {str(name): runs for name, runs in self.table.groupby("dataset")}
+
 
 def draw_sweeps(
-    sweeps: Sequence[Sweep], store: Tracking, output: Path, latent: bool
+    sweeps: Sequence[Sweep], store: Tracking, output: Path, latent: bool, data_dir: Path
 ) -> Iterator[str]:
     """Draws sweeps into folders of their names, and stores these on the sweeps' parent runs.
 
@@ -89,7 +101,8 @@ def draw_sweeps(
         sweeps: to be drawn.
         store: to read, and to add the figures to.
         output: the folder of folders.
-        latent: whether to draw what models of two dimensions have learned, too.
+        latent: whether to draw what models of two dimensions, or of images, have learned, too.
+        data_dir: where data sets are.
 
     Yields:
         a line on each sweep.
@@ -109,9 +122,7 @@ def draw_sweeps(
             _draw(study, folder)
             yield f"{folder}: {len(study.table)} of {len(sweep.runs)} runs"
             if latent:
-                from orchestrator.show_latent import draw_latent
-
-                yield from draw_latent(study, folder)
+                yield from _draw_latent(study, folder, data_dir)
         if parent_id := store.latest_parent(sweep.name):
             store.log_folder(parent_id, folder)
     if not drawn:
@@ -132,7 +143,18 @@ def _draw(study: Study, folder: Path) -> None:
         canvas.save(figure, folder, stem)
 
 
-def report_on(files: Sequence[Path], store: Tracking, output: Path) -> Iterator[str]:
+def _draw_latent(study: Study, folder: Path, data_dir: Path) -> Iterator[str]:
+    from orchestrator.show_images import draw_images
+    from orchestrator.show_latent import draw_latent
+
+    lines = [*draw_latent(study, folder), *draw_images(study, folder, data_dir)]
+    nothing = "no complete run has a latent and data of two dimensions, or is of images"
+    yield from lines or [f"{study.sweep.name}: {nothing}"]
+
+
+def report_on(
+    files: Sequence[Path], store: Tracking, output: Path, data_dir: Path
+) -> Iterator[str]:
     """Writes one HTML file on sweeps and searches, and stores it on their parent runs.
 
     Yields:
@@ -142,7 +164,7 @@ def report_on(files: Sequence[Path], store: Tracking, output: Path) -> Iterator[
         SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
     """
     from dashboards.report import write_report
-    from orchestrator.show_report import section
+    from orchestrator.show_report import own_pictures, section
     from orchestrator.show_search import load_either, search_section, study_of
 
     loaded = [load_either(path) for path in files]
@@ -154,7 +176,10 @@ def report_on(files: Sequence[Path], store: Tracking, output: Path) -> Iterator[
     sections = []
     for each, study in zip(loaded, studies, strict=True):
         with told(study.sweep):
-            own = section(study) if isinstance(each, Sweep) else search_section(each, study)
+            if isinstance(each, Sweep):
+                own = section(study, own_pictures(study, data_dir))
+            else:
+                own = search_section(each, study)
             sections.append(own)
         yield f"{study.sweep.name}: {len(study.table)} of {len(study.sweep.runs)} runs"
     try:

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 
 def draw_latent(study: Study, folder: Path) -> Iterator[str]:
-    """Draws the latent pictures of a sweep's chosen runs, and their animation if there is one.
+    """Draws the latent pictures of a sweep's runs of two dimensions, and their animation, if any.
 
     Yields:
         a line on what was drawn.
     """
     runs = picked(study)
     if not runs:
-        yield f"{study.sweep.name}: no complete run has a latent and data of two dimensions"
         return
     folder.mkdir(parents=True, exist_ok=True)
     scenes = scenes_of(study, runs)

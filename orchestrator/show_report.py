@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,6 +13,7 @@ import pandas as pd
 from dashboards.latent import latent_figure
 from dashboards.report import Failure, Picture, Section, alt_of_curves
 from orchestrator.judge import judge
+from orchestrator.show_images import image_figures
 from orchestrator.show_latent import picked, scenes_of
 from orchestrator.tracking_runs import Invocation
 
@@ -37,8 +39,8 @@ _ALTS = {
 _TITLES = {"learning": "Learning curves", "seeds": "Every run", "durations": "Durations"}
 
 
-def section(study: Study, pictures: Sequence[Picture] | None = None) -> Section:
-    """Returns what a report says of a sweep, with its own pictures unless others are given."""
+def section(study: Study, pictures: Sequence[Picture]) -> Section:
+    """Returns what a report says of a sweep, with pictures if it has complete runs."""
     sweep, invocations = study.sweep, study.store.invocations(study.sweep.name)
     pages = _pages(study.store.uri, invocations)
     whole = len(study.table) == len(sweep.runs)  # then none has failed for good
@@ -48,7 +50,7 @@ def section(study: Study, pictures: Sequence[Picture] | None = None) -> Section:
         for run in sweep.runs
         if (state := states.get(run.run_key)) is not None and state.status == "FAILED"
     ]
-    planned = pd.DataFrame([{"run_key": run.run_key, **run.model_dump()} for run in sweep.runs])
+    planned = pd.DataFrame([{"run_key": run.run_key, **run.own_fields()} for run in sweep.runs])
     empty = study.table.empty
     axes = {"x": "seed", "hue": "model", "metrics": []} if empty else study.axes
     return Section(
@@ -57,7 +59,7 @@ def section(study: Study, pictures: Sequence[Picture] | None = None) -> Section:
         facts=_facts(study, invocations),
         planned=planned,
         runs=study.table,
-        pictures=[] if empty else _pictures(study) if pictures is None else pictures,
+        pictures=[] if empty else pictures,
         judgements=judge(sweep, study.complete),
         failures=failures,
         links={run_id: f"{pages}{run_id}" for run_id in study.table["run_id"]} if pages else {},
@@ -65,7 +67,14 @@ def section(study: Study, pictures: Sequence[Picture] | None = None) -> Section:
     )
 
 
-def _pictures(study: Study) -> list[Picture]:
+def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
+    """Returns the pictures of a sweep: curves, what was learned, losses, every run, durations.
+
+    Raises:
+        SpecError: the data that pictures of images need are not there.
+    """
+    if study.table.empty:
+        return []
     name, description, axes = study.sweep.name, study.sweep.description, study.axes
     alt = alt_of_curves(study.table, **axes)
     pictures = [Picture("Comparison", study.curves().combined(name, description), alt)]
@@ -74,10 +83,16 @@ def _pictures(study: Study) -> list[Picture]:
         alt = f"Reconstructions over P(x), and q(z|x) over P(z), of {shown}."
         figure = latent_figure(scenes, f"{name}: what was learned")
         pictures.append(Picture("What was learned", figure, alt))
-    return pictures + [
-        Picture(_TITLES[key], figure, f"{_ALTS[key]} {axes['x']} by {axes['hue']}.")
-        for key, figure in study.others().items()
-    ]
+    for stem, figure in image_figures(study, data_dir).items():
+        dataset = stem.removeprefix("images_")
+        alt = f"Reconstructions, samples, pseudo-inputs and t-SNE of latents, of {dataset}."
+        pictures.append(Picture(f"What was learned of {dataset}", figure, alt))
+    for stem, figure in study.others().items():
+        key, _, dataset = stem.partition("_")
+        title = f"{_TITLES[key]} of {dataset}" if dataset else _TITLES[key]
+        alt = f"{_ALTS[key]} {axes['x']} by {axes['hue']}."
+        pictures.append(Picture(title, figure, alt))
+    return pictures
 
 
 def _facts(study: Study, invocations: list[Invocation]) -> list[tuple[str, str]]:
@@ -96,6 +111,10 @@ def _facts(study: Study, invocations: list[Invocation]) -> list[tuple[str, str]]
     if len(invocations) > 1:
         facts.append(("invocations", str(len(invocations))))
     if not study.table.empty:
+        origins = sorted(study.table["from_chardata"].dropna().unique())
+        if origins:
+            names = ["chardata.mat" if origin else "the raw images" for origin in origins]
+            facts.append(("Omniglot made from", ", ".join(names)))
         facts.append(("training time of all runs", duration(float(study.table["seconds"].sum()))))
     return facts
 

@@ -37,7 +37,9 @@ def study_of(search: Search, store: Tracking) -> Study:
     """Returns the complete runs of a search, as if they were a sweep."""
     frame = store.frame(search.name)
     fields = [name for name in RunSpec.model_fields if name in frame.columns]
-    runs = [RunSpec.model_validate(row) for row in _plain(frame[fields].to_dict("records"))]
+    rows = _plain(frame[fields].to_dict("records"))
+    # Not strict: beside runs without a newer field, whole numbers of it are stored as floats.
+    runs = [RunSpec.model_validate(row, strict=False) for row in rows]
     figures = Figures(
         x=next(iter(search.space)),
         hue="seed" if next(iter(search.space)) == "model" else "model",
@@ -76,5 +78,7 @@ def _facts(search: Search, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-    """Returns rows of numpy's scalars as Python's own."""
-    return [{k: v.item() if hasattr(v, "item") else v for k, v in row.items()} for row in rows]
+    """Returns rows of numpy's scalars as Python's own, without those that are missing."""
+    return [
+        {k: v.item() if hasattr(v, "item") else v for k, v in row.items() if v == v} for row in rows
+    ]

@@ -1,22 +1,27 @@
-"""What one run is: `RunSpec`, the values each of its fields can have, and its key and name.
+"""What one run is: `RunSpec`, its key and name, and what is wrong with its fields in sentences."""
 
-Every option that is a choice has its table of values here: those that a run can have now, and
-those that are known but not built yet, which are refused by name. A later issue moves a value from
-`later` to `now`.
-"""
-
-import difflib
 import hashlib
 import json
-import re
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from orchestrator.conflicts import conflicts
+from orchestrator.choices import (
+    ACTIVATIONS,
+    IMAGE_MODELS,
+    MODELS,
+    P_Z,
+    PRIORS,
+    Q_X,
+    Q_X_SAMPLES,
+    check_dataset,
+    did_you_mean,
+    is_binary,
+    is_known,
+)
+from orchestrator.conflicts import IMAGE_FIELDS, OTHERS_FIELDS, conflicts
 
 SPEC_VERSION = 1
 """Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
@@ -30,122 +35,6 @@ VARIES_IN_COHORT = ("seed", "lr", "warmup", "epochs")
 EPOCH_POINTS = 10_000
 """Points in an epoch of toy data, the smallest epoch there is: no batch can be larger."""
 
-
-@dataclass(frozen=True)
-class Choices:
-    """The values of an option: `now` available, or known but left to a `later` issue.
-
-    Attributes:
-        now: what a run can have.
-        later: what it can't have yet.
-        added: which table of `models.registry` holds the values that users add, if they can.
-    """
-
-    now: tuple[str, ...]
-    later: tuple[str, ...] = ()
-    added: str = ""
-
-    def check(self, value: str) -> str:
-        """Returns `value`, or says what is allowed."""
-        if value in self.now:
-            return value
-        names = [*self.now, *(_registered(self.added) if self.added else ())]
-        if value in names:
-            return value
-        allowed = f"allowed: {', '.join(names)}"
-        if value in self.later:
-            raise ValueError(f"{value} is not available yet; {allowed}")
-        raise ValueError(f"{value} is not allowed; {allowed}{did_you_mean(value, names)}")
-
-
-def _registered(table: str) -> dict[str, Any]:
-    """Returns a table of what users have added: "DATA", "LOSSES" or "DENSITIES"."""
-    from models import registry
-
-    try:
-        registry.load()
-    except ImportError as error:
-        raise ValueError(f"{registry.VARIABLE}: {error}") from error
-    entries: dict[str, Any] = getattr(registry, table)
-    return entries
-
-
-MODELS = Choices(
-    now=("mim", "amim", "vae", "ae"),
-    later=tuple(
-        f"{image_model}{loss}"
-        for image_model in ("convhvae_2level", "pixelhvae_2level")
-        for loss in ("", "-mim", "-amim", "-smim")
-    ),
-    added="LOSSES",
-)
-ACTIVATIONS = Choices(now=("tanh", "swish", "relu"))
-P_Z = Choices(now=("anchor", "prior", "marginal", "gmm-marginal"), added="DENSITIES")
-Q_X = Choices(now=("marginal", "anchor", "prior", "gmm-marginal"), added="DENSITIES")
-Q_X_SAMPLES = Choices(now=("conditional", "marginal"))
-DATASETS = (
-    "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, the same with a capital T (self-supervised), "
-    "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784"
-)
-DATASETS_LATER = ("dynamic_mnist", "dynamic_fashion_mnist", "omniglot")
-BINARY = ("mnist", "fashion-mnist")
-
-_NUMBER = "0|[1-9][0-9]{0,8}"
-_TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
-_PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})")
-_TEXT = re.compile(r"[tT]oy[A-Za-z][A-Za-z0-9]{0,19}")
-
-
-def data_dim(dataset: str) -> int:
-    """Returns D, the dimensions of a point of `dataset`.
-
-    Raises:
-        ValueError: there is no such data set, or not yet; the sentence says what there is.
-    """
-    if toy := _TOY.fullmatch(dataset):
-        dim = int(toy[1] or 2)
-        if dim >= 2:
-            return dim
-        raise ValueError(f"{dataset} is not allowed; its dimension must be at least 2, not {dim}")
-    if _TEXT.fullmatch(dataset):
-        return 2
-    if pca := _PCA.fullmatch(dataset):
-        dim = int(pca[1])
-        if 1 <= dim <= 784:
-            return dim
-        raise ValueError(f"{dataset} is not allowed; its dimension must be 1 to 784, not {dim}")
-    if dataset in BINARY:
-        return 784
-    if dataset in DATASETS_LATER:
-        raise ValueError(f"{dataset} is not available yet; allowed: {DATASETS}")
-    added = _registered("DATA")
-    if dataset in added:
-        return int(added[dataset].dims)
-    allowed = ", ".join([DATASETS, *added])
-    raise ValueError(f"{dataset} is not allowed; allowed: {allowed}{did_you_mean(dataset, added)}")
-
-
-def is_binary(dataset: str) -> bool:
-    """Returns whether a data set's items are probabilities of bits."""
-    return dataset in BINARY or (not _ours(dataset) and bool(_registered("DATA")[dataset].binary))
-
-
-def is_known(dataset: str) -> bool:
-    """Returns whether the true P(x) of a data set is known."""
-    if _ours(dataset):
-        return dataset[:3].lower() == "toy"
-    return bool(_registered("DATA")[dataset].known)
-
-
-def _ours(dataset: str) -> bool:
-    return dataset in BINARY or any(p.fullmatch(dataset) for p in (_TOY, _TEXT, _PCA))
-
-
-def _dataset(value: str) -> str:
-    data_dim(value)
-    return value
-
-
 Positive = Annotated[int, Field(ge=1)]
 Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
 
@@ -155,7 +44,7 @@ class RunSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    dataset: Annotated[str, AfterValidator(_dataset)]
+    dataset: Annotated[str, AfterValidator(check_dataset)]
     model: Annotated[str, AfterValidator(MODELS.check)]
     seed: Annotated[int, Field(ge=0)] = 1
     z_dim: Positive = 2
@@ -177,6 +66,13 @@ class RunSpec(BaseModel):
     q_zx_gmm: Components = 0
     p_xz_gmm: Components = 0
     learn_p_z: bool = False
+    prior: Annotated[str, AfterValidator(PRIORS.check)] = "standard"
+    pseudo_inputs: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 500
+    use_training_data_init: bool = True
+    patience: Positive = 50
+    likelihood_samples: Positive = 5000
+    train_items: Annotated[int, Field(ge=0)] = 0
+    test_items: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _compatible(self) -> "RunSpec":
@@ -188,23 +84,39 @@ class RunSpec(BaseModel):
         return self
 
     @property
+    def of_images(self) -> bool:
+        """Whether it is a two-level image model, which has training and measures of its own."""
+        return self.model in IMAGE_MODELS
+
+    def own_fields(self) -> dict[str, Any]:
+        """Returns the fields that its model has, by name; the others have their defaults."""
+        others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
+        return {name: value for name, value in self if name not in others}
+
+    @property
     def run_key(self) -> str:
         """16 hexadecimal digits that are equal for equal specs of one `SPEC_VERSION`."""
+        fields = {
+            name: value
+            for name, value in self
+            if name not in IMAGE_FIELDS or value != RunSpec.model_fields[name].default
+        }
         canonical = json.dumps(
-            {"version": SPEC_VERSION, **dict(self)}, sort_keys=True, separators=(",", ":")
+            {"version": SPEC_VERSION, **fields}, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @property
     def run_name(self) -> str:
         """A name for people, such as `mim-toy4_20-z2-m50-s1`; other fields where not default."""
-        name = f"{self.model}-{self.dataset}-z{self.z_dim}-m{self.mid_dim}-s{self.seed}"
+        width = "" if self.of_images else f"-m{self.mid_dim}"
+        name = f"{self.model}-{self.dataset}-z{self.z_dim}{width}-s{self.seed}"
         for field, default in _DEFAULTS_OUTSIDE_NAME:
             value = getattr(self, field)
             if value == default:
                 continue
             if isinstance(value, bool):
-                name += f"-{field}"
+                name += f"-{field}" if value else f"-no_{field}"
             else:
                 name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value}"
         return name
@@ -252,12 +164,6 @@ def shown(value: object) -> str:
         return "nothing"
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Returns `; did you mean …?` with the nearest of `names`, or nothing if none is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def unknown(problem: str, name: str, names: Collection[str]) -> str:

@@ -119,6 +119,10 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
                 raise file.error(
                     block.path, f"the run {run.run_name} is in the block of line {line} already"
                 )
+    if document.snapshots and any(run.of_images for run in runs):
+        raise file.error(
+            ("snapshots",), "true is not allowed with models of images, which have no animation"
+        )
     return Sweep(
         document.name,
         document.description,

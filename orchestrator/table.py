@@ -23,7 +23,14 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
     keys = [run.run_key for run in runs]
     rows = frame.set_index("run_key", drop=False)
     rows = rows.loc[[key for key in keys if key in rows.index]]
-    return rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
+    rows = rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
+    # A run stored by an older version has no params of newer fields: it has their defaults.
+    specs = {run.run_key: run for run in runs}
+    values = {
+        field: [getattr(specs[key], field) for key in rows["run_key"]]
+        for field in RunSpec.model_fields
+    }
+    return rows.assign(**values)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -3,7 +3,9 @@
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -12,6 +14,8 @@ from models import cohort as training
 from models import registry
 from models.cache import Cached
 from models.data import DataSet, Mixture, load
+from models.image_data import ImageSet, load_images
+from models.image_training import ImageCohort, ImageTraining
 from orchestrator.engines import checkpoint
 from orchestrator.engines.base import (
     CohortEnded,
@@ -72,10 +76,27 @@ def _data(name: str, place: Place) -> DataSet:
     return Cached(data, name, place.checkpoint_dir / "data", CACHE_BYTES)
 
 
+def _training(
+    runs: Sequence[RunSpec], place: Place
+) -> tuple[training.Training | ImageTraining, dict[str, float]]:
+    """Returns a cohort ready to train, and metrics that say on what."""
+    first = runs[0]
+    if not first.of_images:
+        data = _data(first.dataset, place)
+        return training.Training(cohort_of(runs), data, place.device), {}
+    images = load_images(first.dataset, place.data_dir, first.train_items, first.test_items)
+    return ImageTraining(image_cohort_of(runs), images, place.device), _origin(first, images)
+
+
+def _origin(run: RunSpec, images: ImageSet) -> dict[str, float]:
+    if run.dataset != "omniglot":
+        return {}
+    return {"from_chardata": float(images.source == "chardata.mat")}
+
+
 class _Cohort:
     def __init__(self, runs: Sequence[RunSpec], place: Place) -> None:
-        data = _data(runs[0].dataset, place)
-        self._training = training.Training(cohort_of(runs), data, place.device)
+        self._training, self._origin = _training(runs, place)
         self._place = place
         self._path = place.checkpoint_dir / f"{runs[0].run_key}-{len(runs)}.safetensors"
         self._records = {run.run_key: Record([], 0.0) for run in runs}
@@ -120,8 +141,8 @@ class _Cohort:
                     kept.append(self._training.weights(key))
                 return _epoch(key, record.epochs[-1])
             case training.RunEnd(key=key, metrics=metrics, weights=weights):
-                metrics = {**metrics, "seconds": record.seconds}
-                return RunFinished(key, metrics, save(weights), self._film(key))
+                metrics = {**metrics, **self._origin, "seconds": record.seconds}
+                return RunFinished(key, metrics, _saved(weights), self._film(key))
             case training.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 
@@ -130,7 +151,7 @@ class _Cohort:
         epochs = self._snapshots.pop(key, [])
         if not epochs:
             return b""
-        return save({name: torch.stack([e[name] for e in epochs]) for name in epochs[0]})
+        return _saved({name: torch.stack([e[name] for e in epochs]) for name in epochs[0]})
 
     def _clock(self) -> None:
         """Adds the time since the last call to all live runs."""
@@ -149,16 +170,27 @@ class _Cohort:
             print(f"no checkpoint: {error}", file=sys.stderr)
 
 
+def _saved(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Returns a safetensors file, which holds tensors of one memory layout only."""
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
+
+
 def _epoch(key: str, row: Sequence[float]) -> EpochEnded:
     return EpochEnded(key, int(row[0]), dict(zip(EPOCH_METRICS, row[1:], strict=True)))
 
 
 def cohort_of(runs: Sequence[RunSpec]) -> training.Cohort:
     """Returns runs, which agree on all fields but `VARIES_IN_COHORT`, as `models` takes them."""
-    shared = [field for field in training.Cohort.__dataclass_fields__ if field != "runs"]
-    return training.Cohort(
-        **{field: getattr(runs[0], field) for field in shared}, runs=members(runs)
-    )
+    return training.Cohort(**_shared(training.Cohort, runs[0]), runs=members(runs))
+
+
+def image_cohort_of(runs: Sequence[RunSpec]) -> ImageCohort:
+    """Returns runs of image models, likewise."""
+    return ImageCohort(**_shared(ImageCohort, runs[0]), runs=members(runs))
+
+
+def _shared(kind: type[training.Cohort | ImageCohort], run: RunSpec) -> dict[str, Any]:
+    return {field.name: getattr(run, field.name) for field in fields(kind) if field.name != "runs"}
 
 
 def members(runs: Sequence[RunSpec]) -> tuple[training.Run, ...]:

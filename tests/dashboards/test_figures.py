@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.image import imread
 
-from dashboards.figures import default_axes, draw
+from dashboards.figures import compare, default_axes, draw
 
 SIZES = {"z_dim": [2, 4, 8], "seed": [1, 2, 3], "model": ["mim", "vae"]}
 
@@ -87,6 +87,14 @@ def test_a_panel_per_value_of_what_varies_besides(tmp_path: Path) -> None:
     assert "Mean over n = 3 seeds" in svg
 
 
+@pytest.mark.parametrize(("field", "shared"), [("dataset", 1), ("act", 2)])
+def test_panels_share_an_axis_but_those_of_different_data_sets(field: str, shared: int) -> None:
+    curves = compare(runs(**SIZES, **{field: ["a", "b"]}), x="z_dim", hue="model", metrics=["mi"])
+    left, right = curves.of("mi", "a sweep", "").axes
+    assert len(left.get_shared_y_axes().get_siblings(left)) == shared
+    assert left is not right
+
+
 def test_no_runs_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no complete runs"):
         drawn(runs(**SIZES).iloc[:0], tmp_path)
@@ -97,4 +105,6 @@ def test_default_axes() -> None:
     assert default_axes(frame) == {"x": "z_dim", "hue": "model", "metrics": ["mi", "rmse"]}
     many_seeds = runs(seed=list(range(9)), z_dim=[2], act=["tanh", "relu"], model=["mim"])
     assert default_axes(many_seeds)["x"] == "act"
+    images = frame.assign(rmse=np.nan, nmi=0.5)
+    assert default_axes(images)["metrics"] == ["mi", "nmi"]
     assert default_axes(runs(seed=[1], mid_dim=[50], z_dim=[2], model=["mim"]))["x"] == "z_dim"

@@ -20,6 +20,9 @@ DEFICIENCIES = {
 }  # fmt: skip
 
 
+IMAGE_MODELS = [name for name in style.MODELS if "hvae_" in name]
+
+
 def lab(colour: str, deficiency: np.ndarray) -> np.ndarray:
     rgb = np.array(to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -34,7 +37,11 @@ def lab(colour: str, deficiency: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 @pytest.mark.parametrize(
     ("hue", "values"),
-    [("model", ["mim", "vae", "amim", "ae"]), ("warmup", [1, 3, 5, 10, 25, 50])],
+    [
+        ("model", ["mim", "vae", "amim", "ae"]),
+        ("model", IMAGE_MODELS),
+        ("warmup", [1, 3, 5, 10, 25, 50]),
+    ],
 )
 def test_colours_stay_apart_for_the_colour_blind(
     hue: str, values: list[object], deficiency: str
@@ -49,6 +56,13 @@ def test_mim_is_blue_and_vae_red_beside_whatever() -> None:
     assert list(looks) == ["mim", "vae", "new"]
     assert looks["mim"].colour == "#0072B2"
     assert looks["vae"].colour == "#D62728"
+
+
+def test_image_models_differ_in_colour_marker_and_name() -> None:
+    looks = [style.MODELS[name] for name in IMAGE_MODELS]
+    assert len(looks) == 7  # all but the refused
+    for part in ("colour", "marker", "label", "dashes"):
+        assert len({getattr(look, part) for look in looks}) == 7
 
 
 @pytest.mark.parametrize("count", [1, 6, 7, 15])
@@ -67,5 +81,5 @@ def test_values_are_written_as_in_a_sweep_file(given: object, written: str) -> N
 
 
 def test_unknown_names_are_their_own_labels() -> None:
-    assert style.metric("elbo").label == "elbo"
+    assert style.metric("active").label == "active"
     assert style.field("pixel_layers") == "pixel_layers"

@@ -46,6 +46,14 @@ def test_data_sets_that_are_there(found: Callable[[str], dict[str, Check]], tmp_
     checks = found(f"sqlite:///{tmp_path}/mlflow.db")
     assert checks["Fashion-MNIST"].state == "OK"
     assert checks["MNIST"].state == "WARN"
+    assert checks["Omniglot"].state == "WARN"
+    drawings = tmp_path / "data" / "omniglot-py" / "images_background.zip"
+    drawings.parent.mkdir()
+    drawings.touch()
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert found(uri)["Omniglot"].text.endswith("omniglot-py")
+    (tmp_path / "data" / "chardata.mat").touch()
+    assert found(uri)["Omniglot"].text.endswith("chardata.mat")
 
 
 def test_a_store_of_another_version_fails(

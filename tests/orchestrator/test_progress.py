@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from orchestrator import progress
-from orchestrator.progress import Active, State, duration, view
+from orchestrator.progress import Active, State, duration, rate, view
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,20 @@ from orchestrator.progress import Active, State, duration, view
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [
+        (1234.4, "1234 epochs/s"),
+        (1.0, "1 epochs/s"),
+        (0.5, "30 epochs/min"),
+        (0.002, "0.12 epochs/min"),
+        (0.0, "0 epochs/min"),
+    ],
+)
+def test_rate(epochs: float, text: str) -> None:
+    assert rate(epochs) == text
 
 
 def test_line() -> None:

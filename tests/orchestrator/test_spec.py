@@ -1,8 +1,10 @@
+import hashlib
 import json
 import pickle
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import orchestrator.spec
-from orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, RUN_METRICS
-from orchestrator.spec import VARIES_IN_COHORT, RunSpec, data_dim, explain, shown
+from orchestrator.choices import IMAGE_MODELS, IMAGE_SETS, data_dim, is_binary, is_known
+from orchestrator.conflicts import IMAGE_FIELDS, OTHERS_FIELDS
+from orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, IMAGE_METRICS, RUN_METRICS
+from orchestrator.spec import VARIES_IN_COHORT, RunSpec, explain, shown
+from orchestrator.sweep import load_sweep
 
 DESIGN_DEFAULTS = {
     "seed": 1,
@@ -34,7 +39,17 @@ DESIGN_DEFAULTS = {
     "q_zx_gmm": 0,
     "p_xz_gmm": 0,
     "learn_p_z": False,
+    "prior": "standard",
+    "pseudo_inputs": 500,
+    "use_training_data_init": True,
+    "patience": 50,
+    "likelihood_samples": 5000,
+    "train_items": 0,
+    "test_items": 0,
 }
+IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
+ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
+ALL_MODELS = f"mim, amim, vae, ae, {ALL_IMAGE_MODELS}"
 
 
 def spec(**fields: Any) -> RunSpec:
@@ -78,16 +93,12 @@ def test_data_sets_and_their_dimensions(dataset: str, dim: int) -> None:
     assert data_dim(dataset) == dim
 
 
-@pytest.mark.parametrize(
-    "dataset",
-    [
-        "dynamic_mnist",
-        "dynamic_fashion_mnist",
-        "omniglot",
-    ],
-)
-def test_data_sets_of_later_are_refused_by_name(dataset: str) -> None:
-    assert sentence(dataset=dataset).startswith(f"{dataset} is not available yet; allowed: toy<K>")
+def test_image_sets_are_bits_of_unknown_density() -> None:
+    for dataset in IMAGE_SETS:
+        assert spec(**IMAGES | {"dataset": dataset}).dataset == dataset
+        assert data_dim(dataset) == 784
+        assert is_binary(dataset)
+        assert not is_known(dataset)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +117,7 @@ def test_data_sets_of_later_are_refused_by_name(dataset: str) -> None:
         ("toy٤", "allowed: toy<K>"),
         ("../toy4", "allowed: toy<K>"),
         ("", "allowed: toy<K>"),
+        ("omniglots", "allowed: toy<K>"),
     ],
 )
 def test_bad_data_sets(dataset: str, problem: str) -> None:
@@ -139,15 +151,20 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
         (
             "model",
             "mmi",
-            "mmi is not allowed; allowed: mim, amim, vae, ae; did you mean mim?",
+            f"mmi is not allowed; allowed: {ALL_MODELS}; did you mean mim?",
         ),
-        ("model", "gan", "gan is not allowed; allowed: mim, amim, vae, ae"),
+        ("model", "gan", f"gan is not allowed; allowed: {ALL_MODELS}"),
         ("act", "tan", "tan is not allowed; allowed: tanh, swish, relu; did you mean tanh?"),
         (
-            "model",
-            "convhvae_2level-smim",
-            "convhvae_2level-smim is not available yet; allowed: mim, amim, vae, ae",
+            "prior",
+            "vamp",
+            "vamp is not allowed; allowed: standard, vampprior; did you mean vampprior?",
         ),
+        ("pseudo_inputs", 0, "0 is not allowed; it must be at least 1"),
+        ("patience", 0, "0 is not allowed; it must be at least 1"),
+        ("likelihood_samples", 0, "0 is not allowed; it must be at least 1"),
+        ("train_items", -1, "-1 is not allowed; it must be at least 0"),
+        ("test_items", True, "true is not allowed; it must be an integer"),
         (
             "p_z",
             "priors",
@@ -219,6 +236,78 @@ def test_what_goes_together(fields: dict[str, Any]) -> None:
     assert spec(**fields).model_dump(include=set(fields)) == fields
 
 
+NOT_DEFAULT: dict[str, Any] = {
+    "mid_dim": 20, "layers": 1, "act": "relu", "inv_h": True, "min_logvar": 3, "p_z": "prior",
+    "q_x": "prior", "q_x_samples": "marginal", "p_z_gmm": 2, "q_x_gmm": 2, "q_zx_gmm": 2,
+    "p_xz_gmm": 2, "learn_p_z": True, "prior": "vampprior", "pseudo_inputs": 10,
+    "use_training_data_init": False, "patience": 3, "likelihood_samples": 10, "train_items": 200,
+    "test_items": 100,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", OTHERS_FIELDS)
+def test_image_models_do_not_have_the_fields_of_the_others(field: str) -> None:
+    default = shown(RunSpec.model_fields[field].default).strip("'")
+    value = shown(NOT_DEFAULT[field]).strip("'")
+    assert sentence(**IMAGES, **{field: NOT_DEFAULT[field]}) == (
+        f"{value} is not allowed with model convhvae_2level, which has no {field}; "
+        f"allowed: {default}"
+    )
+
+
+@pytest.mark.parametrize("field", IMAGE_FIELDS)
+def test_the_others_do_not_have_the_fields_of_image_models(field: str) -> None:
+    assert "is not allowed with model mim, which has no" in sentence(**{field: NOT_DEFAULT[field]})
+    extra = {"prior": "vampprior"} if field != "prior" else {}
+    assert spec(**IMAGES, **extra, **{field: NOT_DEFAULT[field]})
+
+
+def test_every_field_belongs_to_all_models_or_to_some() -> None:
+    for_all = {"dataset", "model", "z_dim", "batch_size", *VARIES_IN_COHORT}
+    assert for_all | {*IMAGE_FIELDS} | {*OTHERS_FIELDS} == set(RunSpec.model_fields)
+    assert len(for_all) + len(IMAGE_FIELDS) + len(OTHERS_FIELDS) == len(RunSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (
+            {"dataset": "omniglot", "model": "mim"},
+            f"omniglot is not allowed with model mim; allowed with: {ALL_IMAGE_MODELS}",
+        ),
+        (
+            IMAGES | {"dataset": "mnist"},
+            "mnist is not allowed with model convhvae_2level; "
+            "allowed: dynamic_mnist, dynamic_fashion_mnist, omniglot",
+        ),
+        (
+            IMAGES | {"model": "pixelhvae_2level-smim"},
+            "pixelhvae_2level-smim is not available: a sample of its decoder is 784 passes; "
+            "allowed: convhvae_2level-smim, pixelhvae_2level-amim",
+        ),
+        (
+            IMAGES | {"pseudo_inputs": 10},
+            "10 is not allowed with prior standard; allowed with: vampprior",
+        ),
+        (
+            IMAGES | {"use_training_data_init": False},
+            "false is not allowed with prior standard; allowed with: vampprior",
+        ),
+        (
+            IMAGES | {"train_items": 1},
+            "1 is not allowed; it must be 0, which is all, or at least 100",
+        ),
+        (
+            IMAGES | {"test_items": 99},
+            "99 is not allowed; it must be 0, which is all, or at least 100",
+        ),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_images(fields: dict[str, Any], expected: str) -> None:
+    assert sentence(**fields) == expected
+
+
 def test_long_values_are_shortened_in_errors() -> None:
     assert len(shown("x" * 1000)) == 60
 
@@ -235,6 +324,34 @@ def test_run_key_is_pinned() -> None:
     # Stored runs are found by this: if it changes, they are all trained again.
     assert spec().run_key == "2f4f82c0638055c8"
     assert re.fullmatch("[0-9a-f]{16}", spec(dataset="toy4_20").run_key)
+
+
+# Of each sweep as it was before the fields of image models: a hash of its runs' keys and names.
+BEFORE_IMAGES = {
+    "animation": "9fff3b80157df9d7",
+    "bottleneck": "ec894ae05d0a601f",
+    "bottleneck_fashion": "c7d139effb6d1a8e",
+    "entropy": "dbf78628f682c11e",
+    "expressiveness": "1ab0bf78a10c8a40",
+    "mnist": "dbbd865dabc796ab",
+    "priors": "5fee5664b10a12b9",
+    "smoke": "dda86e9f2b2a236c",
+}
+
+
+@pytest.mark.parametrize("name", BEFORE_IMAGES)
+def test_fields_of_image_models_change_no_key_or_name_of_other_runs(name: str) -> None:
+    runs = load_sweep(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml").runs
+    text = "".join(run.run_key + run.run_name for run in runs)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == BEFORE_IMAGES[name]
+
+
+@pytest.mark.parametrize("field", IMAGE_FIELDS)
+def test_run_key_and_name_of_images_depend_on_their_fields(field: str) -> None:
+    base = IMAGES if field == "prior" else IMAGES | {"prior": "vampprior"}
+    one, other = spec(**base), spec(**base, **{field: NOT_DEFAULT[field]})
+    assert one.run_key != other.run_key
+    assert one.run_name != other.run_name
 
 
 def test_run_key_depends_on_every_field_and_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +390,12 @@ def test_run_key_is_the_same_after_a_round_trip_and_for_an_integer_rate() -> Non
 def test_run_names() -> None:
     assert spec(dataset="toy4_20").run_name == "mim-toy4_20-z2-m50-s1"
     assert spec(inv_h=True, warmup=5).run_name == "mim-toy4-z2-m50-s1-inv_h-warmup5"
+    assert spec(**IMAGES).run_name == "convhvae_2level-dynamic_mnist-z40-s1"
+    vamp = spec(**IMAGES, prior="vampprior", pseudo_inputs=10, use_training_data_init=False)
+    assert vamp.run_name == (
+        "convhvae_2level-dynamic_mnist-z40-s1-prior_vampprior-pseudo_inputs10"
+        "-no_use_training_data_init"
+    )
     assert (
         spec(act="relu", lr=1e-4, layers=1).run_name
         == "mim-toy4-z2-m50-s1-layers1-act_relu-lr0.0001"
@@ -301,8 +424,8 @@ def test_equal_specs_have_equal_keys_and_names_and_different_ones_not(a: Any, b:
 
 
 def test_metric_names() -> None:
-    names = [*FINAL_METRICS, *EPOCH_METRICS, *RUN_METRICS]
-    assert len(set(names)) == len(names) == 19 + 4 + 4
+    names = [*FINAL_METRICS, *IMAGE_METRICS, *EPOCH_METRICS, *RUN_METRICS]
+    assert len(set(names)) == len(names) == 19 + 4 + 4 + 4
 
 
 def test_planning_needs_no_heavy_import() -> None:

@@ -41,6 +41,16 @@ def test_rows_are_the_complete_runs_of_the_sweep_in_its_order() -> None:
     assert list(table.index) == [0, 1]
 
 
+def test_runs_of_an_older_version_have_the_defaults_of_newer_fields() -> None:
+    old = frame(*RUNS).drop(columns=["patience", "prior", "use_training_data_init"])
+    new = RunSpec(dataset="omniglot", model="convhvae_2level", z_dim=40, patience=3)
+    table = results_table(pd.concat([old, frame(new)]), [*RUNS, new])
+    assert list(table["patience"]) == [50, 50, 3]
+    assert list(table["prior"]) == ["standard"] * 3
+    assert table["use_training_data_init"].all()
+    assert list(table.columns) == [*HEAD, *RunSpec.model_fields, *TABLE_METRICS]
+
+
 def test_what_else_was_stored_comes_last() -> None:
     table = results_table(frame(*RUNS, active_units=2.0), RUNS)
     assert list(table.columns)[-1] == "active_units"
