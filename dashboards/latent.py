@@ -150,12 +150,15 @@ def _coloured(axes: Axes, points: Array, z: Array) -> None:
 
 
 def _ellipses(axes: Axes, scene: Scene) -> EllipseCollection:
-    """Returns q(z|x) of each test point, an ellipse of one standard deviation."""
+    """Returns q(z|x) of each test point, an ellipse of one standard deviation.
+
+    As dots, in SVG too: two hundred paths for each model would make half a report's size.
+    """
     widths = 2 * np.maximum(scene.z_scale, _LEAST_SCALE)
     return EllipseCollection(
         widths[:, 0], widths[:, 1], np.zeros(len(widths)), units="xy", offsets=scene.z_mean,
         offset_transform=axes.transData, facecolors="none", edgecolors=style.POSTERIOR,
-        linewidths=0.5, alpha=0.55, zorder=3,
+        linewidths=0.5, alpha=0.55, zorder=3, rasterized=True,
     )  # fmt: skip
 
 
