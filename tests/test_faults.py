@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
-SHORT = {faults.kill_worker, faults.kill_orchestrator, faults.interrupt, faults.stop_server}
+SHORT = {faults.kill_worker, faults.kill_orchestrator, faults.interrupt}
 """What CI has the time for; `make test-faults` injects all."""
 
 FAULTS = [

@@ -138,6 +138,12 @@ def children() -> set[psutil.Process]:
     return {process for process in found if process.status() != psutil.STATUS_ZOMBIE}
 
 
+@pytest.fixture
+def before() -> set[psutil.Process]:
+    """The processes that are there before an engine, whose first worker starts with it."""
+    return children()
+
+
 @pytest.fixture(
     scope="module", params=[pytest.param(name, marks=SLOW.get(name, ())) for name in ENGINES]
 )
@@ -290,8 +296,9 @@ def test_a_cancelled_cohort_is_lost_for_the_reason_given(engine: Engine) -> None
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_its_cohort_and_the_slot_works_again(one_slot: Engine) -> None:
-    before = children()
+def test_a_killed_worker_loses_its_cohort_and_the_slot_works_again(
+    before: set[psutil.Process], one_slot: Engine
+) -> None:
     one_slot.submit(0, endless())
     until(one_slot, lambda events: len(events) > 2)
     (worker,) = children() - before
@@ -306,8 +313,9 @@ def test_a_killed_worker_loses_its_cohort_and_the_slot_works_again(one_slot: Eng
 
 
 @pytest.mark.slow
-def test_a_worker_killed_while_idle_costs_nothing_but_its_start(one_slot: Engine) -> None:
-    before = children()
+def test_a_worker_killed_while_idle_costs_nothing_but_its_start(
+    before: set[psutil.Process], one_slot: Engine
+) -> None:
     train(one_slot, 0, specs(1))
     (worker,) = children() - before
     worker.send_signal(signal.SIGKILL)
@@ -318,8 +326,9 @@ def test_a_worker_killed_while_idle_costs_nothing_but_its_start(one_slot: Engine
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_between_cohorts_unnoticed_loses_the_next(one_slot: Engine) -> None:
-    before = children()
+def test_a_worker_that_dies_between_cohorts_unnoticed_loses_the_next(
+    before: set[psutil.Process], one_slot: Engine
+) -> None:
     train(one_slot, 0, specs(1))
     (worker,) = children() - before
     worker.send_signal(signal.SIGKILL)
