@@ -8,7 +8,7 @@ SEARCH ?= sweeps/search_warmup.yaml
 MINUTES ?= 20
 SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test test-faults soak lint format check figures report ui search bench bench-gpu study reproduction constraints clean
+.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search bench bench-gpu study reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -43,8 +43,11 @@ format: $(READY) ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint ## what CI runs: lint, and all tests that need no GPU: Ray, PostgreSQL, chromium, some faults
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu and not long"
+check: lint test ## what CI runs: lint, the quick tests, three kinds of fault
+	$(BIN)/python -m pytest tests/test_faults.py -m "slow and not long"
+
+check-all: lint ## lint and all tests but those that need a GPU: Ray, PostgreSQL, chromium, faults
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu"
 
 figures: $(READY) ## draw every sweep that has complete runs: curves, latent pictures, the animation
 	$(BIN)/mimsweep figures --latent $(SWEEPS)

@@ -171,8 +171,8 @@ def test_a_sweep_over_odd_shapes(tmp_path: Path) -> None:
     out, _ = place.mimsweep("figures", "--output", "drawn")
     assert "24 of 24 runs" in out
     drawn = {file.name for file in (place.folder / "drawn" / "odd-shapes").iterdir()}
-    metrics, beside = ("mi", "nll", "rmse", "knn5"), ("combined", "learning", "seeds", "durations")
-    names = (*metrics, *beside)
+    seeds = [f"seeds_{dataset}" for dataset in ("toy2_5", "toy-3", "toy7_3")]
+    names = ["mi", "nll", "rmse", "knn5", "combined", "learning", "durations", *seeds]
     assert drawn == {f"{name}.{end}" for name in names for end in ("png", "svg")} | {"table.csv"}
     parent = Tracking(place.uri, create=False).latest_parent("odd-shapes")
     assert parent is not None
