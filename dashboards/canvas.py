@@ -36,6 +36,7 @@ def wrapped(text: str, width: float) -> str:
 @styled
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Writes `stem`.png and `stem`.svg into a folder; returns their paths."""
+    _lay_out(figure)
     png, svg = folder / f"{stem}.png", folder / f"{stem}.svg"
     undated = {"Title": title_of(figure), "Software": None}
     replace(png, lambda part: figure.savefig(part, format="png", metadata=undated))
@@ -46,10 +47,18 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
 @styled
 def to_svg(figure: Figure) -> str:
     """Returns a figure as an SVG document."""
+    _lay_out(figure)
     text = io.StringIO()
     unsigned = {"Title": title_of(figure), "Date": None, "Creator": None}
     figure.savefig(text, format="svg", metadata=unsigned)
     return text.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Places everything, once and for all: else each file costs a second drawing to do it."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def title_of(figure: Figure) -> str:

@@ -17,7 +17,7 @@ from dashboards.canvas import styled, wrapped
 from dashboards.statistics import facets
 
 _PANEL = (2.35, 1.9)  # inches, width and height
-_PANELS = (4, 12)  # where there are many: at least, and at most
+_PANELS = (4, 6)  # where there are many: at least, and at most
 _RUNS = 200  # whose histories are asked for, about: each takes some milliseconds in the store
 _EARLY = 0.97  # share of the losses that the axis shows; the first epochs' are far above
 

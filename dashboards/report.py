@@ -72,16 +72,20 @@ class Section:
     links: dict[str, str] = field(default_factory=dict)
 
 
-def write_report(sections: Sequence[Section], path: Path) -> None:
-    """Writes the page, beside and then in place, so that a killed process leaves no half of it."""
+def write_report(pages: Sequence[dict[str, Any]], path: Path) -> None:
+    """Writes the file, beside and then in place, so that a killed process leaves no half of it.
+
+    Args:
+        pages: from `page`.
+        path: of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(html(sections), encoding="utf-8")
+    part.write_text(_html(pages), encoding="utf-8")
     os.replace(part, path)
 
 
-def html(sections: Sequence[Section]) -> str:
-    """Returns the page."""
+def _html(pages: Sequence[dict[str, Any]]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dashboards"),
         autoescape=True,
@@ -89,12 +93,12 @@ def html(sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages = [_page(section, f"s{index}") for index, section in enumerate(sections)]
-    names = ", ".join(section.name for section in sections)
+    names = ", ".join(page["name"] for page in pages)
     return environment.get_template("report.html").render(title=f"{names} · mimsweep", pages=pages)
 
 
-def _page(section: Section, key: str) -> dict[str, Any]:
+def page(section: Section, key: str) -> dict[str, Any]:
+    """Returns what the file shows of a section, as text; `key`: unique in the file."""
     return {
         "key": key,
         "name": section.name,

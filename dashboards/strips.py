@@ -97,6 +97,7 @@ def _strip(axes: Axes, runs: pd.DataFrame, metric: str, place: _Place, look: sty
     axes.plot(
         at, finite[metric], look.marker, color=look.colour, ms=3.2, alpha=0.75, mew=0, ls="none"
     )
-    for value, group in finite.groupby(place.x):
-        left, right = place.bar(value)
-        axes.hlines(float(group[metric].median()), left, right, color=look.colour, lw=1.3)
+    medians = finite.groupby(place.x)[metric].median()
+    bars = [place.bar(value) for value in medians.index]
+    left, right = zip(*bars, strict=True) if bars else ((), ())
+    axes.hlines(medians, left, right, color=look.colour, lw=1.3)

@@ -149,7 +149,7 @@ def load(name: str, data_dir: Path) -> DataSet:
     if match := re.fullmatch(r"[tT]oy([A-Za-z][A-Za-z0-9]*)", name):
         return _text(name, match[1])
     if name in ("mnist", "fashion-mnist"):
-        from models.mnist import load_mnist  # torchvision, only for who needs it
+        from models.mnist import load_mnist
 
         return load_mnist(name, data_dir)
     if match := re.fullmatch(r"pca-fashion-mnist([1-9]\d*)", name):

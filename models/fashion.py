@@ -18,16 +18,18 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy.linalg import eigh
 from torch import Tensor
-from torchvision.datasets import MNIST, FashionMNIST
-from torchvision.datasets.utils import check_integrity, download_url
 
 from models.data import DataError, Split
 from models.rng import generator
+
+Files = Literal["MNIST", "FashionMNIST"]
+_TITLES: dict[Files, str] = {"MNIST": "MNIST", "FashionMNIST": "Fashion-MNIST"}
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -179,26 +181,25 @@ def principal_components(levels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean / 255).float(), torch.from_numpy(components).float()
 
 
-def read(data_dir: Path, files: type[MNIST] = FashionMNIST) -> Images:
+def read(data_dir: Path, name: Files = "FashionMNIST") -> Images:
     """Returns the images of one of torchvision's data sets, downloaded where a file is missing.
 
     The files are read as they are packed, so that nothing is written where they are all there.
     """
-    folder = data_dir / files.__name__ / "raw"
+    from torchvision import datasets  # takes a second, for which runs on other data needn't wait
+    from torchvision.datasets.utils import check_integrity
+
+    folder = data_dir / name / "raw"
     parts = []
-    for name, md5 in files.resources:
-        path = folder / name
+    for file, md5 in getattr(datasets, name).resources:
+        path = folder / file
         if not path.exists():
-            _download(path, md5, files)
+            _download(path, md5, name)
         if not check_integrity(path, md5):
-            raise DataError(f"{path} is not the file of {_title(files)} (its md5 isn't {md5})")
+            raise DataError(f"{path} is not the file of {_TITLES[name]} (its md5 isn't {md5})")
         parts.append(_unpack(path))
     train, train_labels, test, test_labels = parts
     return Images(train, train_labels.flatten().long(), test, test_labels.flatten().long())
-
-
-def _title(files: type[MNIST]) -> str:
-    return "Fashion-MNIST" if files is FashionMNIST else files.__name__
 
 
 def _unpack(path: Path) -> Tensor:
@@ -211,16 +212,20 @@ def _unpack(path: Path) -> Tensor:
     return body.view(int(shape[0]), math.prod(map(int, shape[1:])))
 
 
-def _download(path: Path, md5: str, files: type[MNIST]) -> None:
+def _download(path: Path, md5: str, name: Files) -> None:
     """Puts a file in place, whole or not at all, also when several processes do so at once."""
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_url
+
+    files: Any = getattr(datasets, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as beside:
             download_url(files.mirrors[0] + path.name, beside, path.name, md5)
             os.replace(Path(beside) / path.name, path)
     except (OSError, RuntimeError) as error:
-        names = ", ".join(name for name, _ in files.resources)
+        names = ", ".join(file for file, _ in files.resources)
         raise DataError(
-            f"{_title(files)} can't be downloaded ({error}): put {names} into {path.parent}, or "
-            f"set MIMSWEEP_DATA_DIR to the folder that holds {files.__name__}/raw with them"
+            f"{_TITLES[name]} can't be downloaded ({error}): put {names} into {path.parent}, or "
+            f"set MIMSWEEP_DATA_DIR to the folder that holds {name}/raw with them"
         ) from error

@@ -20,8 +20,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from models.hvae import TwoLevel
@@ -149,5 +147,9 @@ def cluster_information(z: np.ndarray, labels: np.ndarray, seed: int) -> float:
         labels: with shape (N,).
         seed: of k-means' ten starts.
     """
+    # These take a third of a second, for which the start of a worker needn't wait.
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import normalized_mutual_info_score
+
     clusters = KMeans(len(np.unique(labels)), n_init=10, random_state=seed).fit_predict(z)
     return float(normalized_mutual_info_score(labels, clusters, average_method="max"))

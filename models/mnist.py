@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.datasets import MNIST, FashionMNIST
 
 from models.data import Split
-from models.fashion import CHUNK, PIXELS, Images, augment, read
+from models.fashion import CHUNK, PIXELS, Files, Images, augment, read
 from models.rng import generator
 
-FILES: dict[str, type[MNIST]] = {"mnist": MNIST, "fashion-mnist": FashionMNIST}
+FILES: dict[str, Files] = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torch import Tensor
-from torchvision.datasets import Omniglot
 
 from models.data import DataError
 from models.fashion import PIXELS, SIDE, Images
@@ -30,6 +29,7 @@ from models.rng import generator
 CLASSES = 55
 TRAIN, TEST = 24_345, 8_070
 DRAWINGS, DRAWINGS_TO_TRAIN = 20, 15
+FOLDER = "omniglot-py"  # torchvision's
 ARCHIVES = {"images_background": 964, "images_evaluation": 659}
 """The raw set's files, without .zip, and how many characters each has."""
 
@@ -110,7 +110,7 @@ def _drawings(data_dir: Path, name: str) -> tuple[Tensor, Tensor]:
 
     Their labels have shape (N,).
     """
-    path = data_dir / Omniglot.folder / f"{name}.zip"
+    path = data_dir / FOLDER / f"{name}.zip"
     if not path.exists():
         _download(data_dir, name)
     with zipfile.ZipFile(path) as archive:
@@ -133,11 +133,13 @@ def _shrunk(png: bytes) -> np.ndarray:
 
 
 def _download(data_dir: Path, name: str) -> None:
+    from torchvision.datasets import Omniglot  # takes a second, for which others needn't wait
+
     try:
         Omniglot(str(data_dir), background=name == "images_background", download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"Omniglot can't be downloaded ({error}): put {name}.zip into "
-            f"{data_dir / Omniglot.folder}, or the IWAE paper's chardata.mat into {data_dir}, or "
+            f"{data_dir / FOLDER}, or the IWAE paper's chardata.mat into {data_dir}, or "
             "set MIMSWEEP_DATA_DIR to the folder that holds them"
         ) from error

@@ -115,17 +115,11 @@ def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, late
 )
 def report(sweeps: Sequence[Path], tracking_uri: str | None, output: Path) -> None:
     """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
-    import gc
+    from orchestrator.pages import report_on
+    from orchestrator.tracking_store import resolve_uri
 
-    from orchestrator.show import report_on
-
-    # It finds nothing among so many live objects, and takes a sixth of the time.
-    gc.disable()
-    try:
-        for line in report_on(sweeps, read_store(tracking_uri), output, data_dir()):
-            click.echo(line)
-    finally:
-        gc.enable()
+    for line in report_on(sweeps, resolve_uri(tracking_uri), output, data_dir()):
+        click.echo(line)
 
 
 @click.command()

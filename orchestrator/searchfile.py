@@ -21,6 +21,7 @@ from orchestrator.settings import (
     read_setting,
 )
 from orchestrator.spec import SPEC_VERSION, RunSpec, explain, one_of
+from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.yamlfile import YamlFile, YamlPath, load_yaml
 
 DIRECTIONS = ("minimize", "maximize")
@@ -130,6 +131,15 @@ class _Document(BaseModel):
     parallel: Annotated[int, Field(ge=1)] = 4
     sampler: Annotated[str, AfterValidator(one_of(SAMPLERS, "sampler"))] = "tpe"
     pruner: Annotated[str, AfterValidator(one_of(PRUNERS, "pruner"))] = "none"
+
+
+def load_either(path: Path) -> Sweep | Search:
+    """Returns the sweep or search of a file: a search has a `space`.
+
+    Raises:
+        SpecError: the file is wrong.
+    """
+    return load_search(path) if "space" in load_yaml(path).data else load_sweep(path)
 
 
 def load_search(path: Path) -> Search:

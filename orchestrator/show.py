@@ -1,8 +1,7 @@
-"""What `figures` and `report` do: from the store alone to pictures and one page."""
+"""What `figures` does: from the store alone to pictures."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +17,10 @@ from dashboards.learning import learning_curves, runs_drawn
 from dashboards.published import read_published
 from dashboards.statistics import facets
 from dashboards.strips import strips
-from orchestrator.errors import SpecError
+from orchestrator.errors import NOTHING, SpecError
 from orchestrator.sweep import Sweep
 from orchestrator.table import results_table
 from orchestrator.tracking import Tracking
-
-NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
 
 _LOSSES = ("test_loss", "train_loss")
 _DURATIONS = ("seconds", "epochs_run")
@@ -68,7 +65,7 @@ class Study:
         return figures.compare(self.table, published=self.published, **self.axes)
 
     def others(self) -> dict[str, Figure]:
-        """Returns the other pictures of a sweep by name: learning, every run, durations.
+        """Returns the other pictures that a report shows, by name: learning, every run.
 
         Where runs of equal `x` and `hue` differ in data set, every run has a picture a data set.
         """
@@ -81,9 +78,12 @@ class Study:
             stem, of = (f"seeds_{dataset}", f" of {dataset}") if dataset else ("seeds", "")
             title = f"{name}: every run{of}"
             drawn[stem] = strips(runs, x, hue, self.axes["metrics"], title)
-        title = f"{name}: durations of the runs"
-        drawn["durations"] = strips(self.table, x, hue, _DURATIONS, title)
         return drawn
+
+    def durations(self) -> Figure:
+        """Returns the picture of how long the runs took, which a report has in its table."""
+        title = f"{self.sweep.name}: durations of the runs"
+        return strips(self.table, self.axes["x"], self.axes["hue"], _DURATIONS, title)
 
     def _comparable(self) -> dict[str, pd.DataFrame]:
         """Returns the table by data set, or as a whole, named "", where `x` or `hue` tells them."""
@@ -139,7 +139,7 @@ def _draw(study: Study, folder: Path) -> None:
         published=study.published,
         **study.axes,
     )
-    for stem, figure in study.others().items():
+    for stem, figure in {**study.others(), "durations": study.durations()}.items():
         canvas.save(figure, folder, stem)
 
 
@@ -150,48 +150,6 @@ def _draw_latent(study: Study, folder: Path, data_dir: Path) -> Iterator[str]:
     lines = [*draw_latent(study, folder), *draw_images(study, folder, data_dir)]
     nothing = "no complete run has a latent and data of two dimensions, or is of images"
     yield from lines or [f"{study.sweep.name}: {nothing}"]
-
-
-def report_on(
-    files: Sequence[Path], store: Tracking, output: Path, data_dir: Path
-) -> Iterator[str]:
-    """Writes one HTML file on sweeps and searches, and stores it on their parent runs.
-
-    Yields:
-        a line on each sweep, and one on the file.
-
-    Raises:
-        SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
-    """
-    from dashboards.report import write_report
-    from orchestrator.show_report import own_pictures, section
-    from orchestrator.show_search import load_either, search_section, study_of
-
-    loaded = [load_either(path) for path in files]
-    studies = [
-        Study(each, store) if isinstance(each, Sweep) else study_of(each, store) for each in loaded
-    ]
-    if all(study.table.empty for study in studies):
-        raise SpecError(NOTHING)
-    sections = []
-    for each, study in zip(loaded, studies, strict=True):
-        with told(study.sweep):
-            if isinstance(each, Sweep):
-                own = section(study, own_pictures(study, data_dir))
-            else:
-                own = search_section(each, study)
-            sections.append(own)
-        yield f"{study.sweep.name}: {len(study.table)} of {len(study.sweep.runs)} runs"
-    try:
-        write_report(sections, output)
-    except OSError as error:
-        raise SpecError(f"--output {output}: {error.strerror}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, output.name).write_bytes(output.read_bytes())
-        for study in studies:
-            if parent_id := store.latest_parent(study.sweep.name):
-                store.log_folder(parent_id, Path(folder))
-    yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
 
 
 @contextmanager

@@ -34,9 +34,8 @@ _TAGS = {
 _ALTS = {
     "learning": "Test and training losses of each epoch with bands over seeds.",
     "seeds": "Every run as a point, for each metric.",
-    "durations": "Training time and epochs of every run.",
 }
-_TITLES = {"learning": "Learning curves", "seeds": "Every run", "durations": "Durations"}
+_TITLES = {"learning": "Learning curves", "seeds": "Every run"}
 
 
 def section(study: Study, pictures: Sequence[Picture]) -> Section:
@@ -68,7 +67,7 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
 
 
 def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
-    """Returns the pictures of a sweep: curves, what was learned, losses, every run, durations.
+    """Returns the pictures of a sweep: curves, what was learned, losses, every run.
 
     Raises:
         SpecError: the data that pictures of images need are not there.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dashboards.report import Picture, Section
-from orchestrator.searchfile import Search, load_search
+from orchestrator.searchfile import Search
 from orchestrator.show import Study
 from orchestrator.show_report import section
 from orchestrator.spec import RunSpec
-from orchestrator.sweep import Figures, Sweep, load_sweep
+from orchestrator.sweep import Figures, Sweep
 from orchestrator.tracking import Tracking
-from orchestrator.yamlfile import load_yaml
 
 SUMMARY = "search.json"
 
@@ -26,11 +24,6 @@ _PICTURES = {
     "importance": ("Importance", "How much each searched field matters to each objective."),
     "pareto": ("Pareto front", "Trials by both objectives, and those that none is better than."),
 }
-
-
-def load_either(path: Path) -> Sweep | Search:
-    """Returns the sweep or search of a file: a search has a `space`."""
-    return load_search(path) if "space" in load_yaml(path).data else load_sweep(path)
 
 
 def study_of(search: Search, store: Tracking) -> Study:

@@ -177,16 +177,16 @@ def invocation(run: Run) -> Invocation:
     )
 
 
-def history(series: Iterable[tuple[str, str, Sequence[Any]]]) -> pd.DataFrame:
-    """A row per run and epoch, a column per metric; `series`: run_id, name and MLflow's metrics."""
-    values: dict[tuple[str, int], dict[str, float]] = {}
-    for run_id, name, points in series:
-        for point in points:
-            values.setdefault((run_id, point.step), {})[name] = _unclamped(point.value)
-    return pd.DataFrame(
-        [{"run_id": run_id, "epoch": epoch, **row} for (run_id, epoch), row in values.items()],
-        columns=None if values else ["run_id", "epoch"],
-    )
+def history(points: Mapping[str, Iterable[tuple[str, Any]]]) -> pd.DataFrame:
+    """A row per run and epoch, a column per metric; `points` of each: run_ids, MLflow's metrics."""
+    values = {
+        name: {(run_id, point.step): _unclamped(point.value) for run_id, point in some}
+        for name, some in points.items()
+    }
+    rows = dict.fromkeys(row for column in values.values() for row in column)
+    columns = {name: [column.get(row) for row in rows] for name, column in values.items()}
+    run_ids, epochs = zip(*rows, strict=True) if rows else ((), ())
+    return pd.DataFrame({"run_id": run_ids, "epoch": epochs, **columns})
 
 
 def encode(value: object) -> str:

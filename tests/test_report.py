@@ -108,7 +108,7 @@ def test_the_page_says_what_there_is_to_say(folder: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert [source for source in page.sources if source != "data:,"] == []
     assert re.findall(r"@import|url\((?!#)", text) == []
-    assert len(page.pictures) == 4
+    assert len(page.pictures) == 3
     assert all(page.pictures)
     assert "MIM from" in page.pictures[0]
     assert "23 of 24 runs complete" in text

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from orchestrator.errors import TrackingError
@@ -168,6 +169,24 @@ def test_epochs_beyond_a_thousand_points_and_numbers_that_are_none(
     assert math.isnan(row["train_loss"])
     assert math.isnan(row["mi"])
     assert row["beta"] == math.inf
+
+
+def test_histories_are_those_of_the_client(tracking: Tracking, client: MlflowClient) -> None:
+    run_ids = tracking.create_runs(start(tracking), SPECS[:2], {})
+    for offset, run_id in enumerate(run_ids):
+        rows = [(epoch, {"a": epoch + offset, "b": -math.inf}) for epoch in (1, 2, 3 + offset)]
+        tracking.log_epochs(run_id, [*rows, (9, {"a": math.nan})])
+    history = tracking.history(run_ids, ("a", "b", "none")).set_index(["run_id", "epoch"])
+    assert history["none"].isna().all()
+    assert len(history) == 8
+    for run_id in run_ids:
+        for name in ("a", "b"):
+            points = {p.step: p.value for p in client.get_metric_history(run_id, name)}
+            ours = history.loc[run_id, name]
+            stored = pd.Series(points).reindex(ours.index)
+            pd.testing.assert_series_equal(
+                ours, stored.replace(-sys.float_info.max, -math.inf), check_names=False
+            )
 
 
 def test_frame_gives_back_typed_params_in_order(tracking: Tracking) -> None:
@@ -459,6 +478,7 @@ def test_plain_mlflow_ui_in_the_folder_shows_runs_and_artifacts(
         parent_id = remote.start_sweep("over http", "", {}, {})
         (second,) = remote.create_runs(parent_id, SPECS[1:], {})
         remote.log_epochs(second, [(1, {"loss": math.nan}), (2, {"loss": 1.5})])
+        assert remote.history([second], ["loss"])["loss"].tolist()[1] == 1.5
         remote.finish(second, {"mi": math.inf}, {"spec.yaml": b"model: vae\n"})
         assert list(remote.frame("over http")["mi"]) == [math.inf]
         assert remote.complete("over http") == {SPECS[1].run_key: second}
