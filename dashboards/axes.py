@@ -1,7 +1,8 @@
-"""Values along an axis: their kind, their order, and the ticks and scale that suit them."""
+"""Values of a field: their kind, order and looks, and the ticks and scale that suit them."""
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,14 @@ def is_number(column: "pd.Series[Any]") -> bool:
 def distinct(column: "pd.Series[Any]") -> list[Any]:
     """Returns the different values in order."""
     return sorted(column.unique().tolist(), key=lambda value: (type(value).__name__, value))
+
+
+def looks_in(runs: pd.DataFrame, hue: str) -> dict[Any, style.Look]:
+    """Returns the look of each value of the hue field; models are called after their `inv_h`."""
+    looks = style.looks(hue, distinct(runs[hue]))
+    if hue != "model" or "inv_h" not in runs or not runs["inv_h"].all():
+        return looks
+    return {v: replace(look, label=style.INV_H.get(v, look.label)) for v, look in looks.items()}
 
 
 def spans_decades(values: Iterable[float]) -> bool:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dashboards import style
-from dashboards.axes import distinct, is_number, set_ticks, spans_decades
+from dashboards.axes import distinct, is_number, looks_in, set_ticks, spans_decades
 from dashboards.canvas import replace, save, styled, wrapped
 from dashboards.overlay import draw_published
 from dashboards.statistics import aggregate, facets, spec_fields
@@ -124,8 +124,7 @@ def compare(
     if published is not None and (split or hue != "model" or not is_number(table[x])):
         raise ValueError("published points can be drawn against a number, a curve per model only")
     titles = [_panel_title(row) for row in table[split].to_dict("records")]
-    looks = style.looks(hue, distinct(table[hue]))
-    return Curves(table.assign(_panel=titles), x, hue, looks, published)
+    return Curves(table.assign(_panel=titles), x, hue, looks_in(frame, hue), published)
 
 
 @dataclass(frozen=True)

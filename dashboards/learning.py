@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from dashboards import style
-from dashboards.axes import distinct
+from dashboards.axes import looks_in
 from dashboards.canvas import styled, wrapped
 from dashboards.statistics import facets
 
@@ -62,7 +62,7 @@ def learning_curves(
     figure.suptitle(
         wrapped(f"{name}: learning curves", figure.get_figwidth() * 10), x=0.015, ha="left"
     )
-    looks = style.looks(hue, distinct(data[hue]))
+    looks = looks_in(frame[frame[hue].isin(data[hue])], hue)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, panel in zip(grid, panels, strict=False):
         chosen = data[(data[fields] == pd.Series(panel)).all(axis=1)]

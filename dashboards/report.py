@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dashboards import style, wording
+from dashboards.axes import looks_in
 from dashboards.claims import Judgement
 from dashboards.inline import inline_svg
 from dashboards.statistics import aggregate, facets
@@ -161,10 +162,11 @@ def _table(section: Section) -> dict[str, Any]:
     x, hue = section.x, section.hue
     table = aggregate(section.runs, x, hue, section.metrics)
     fields = [*facets(section.runs, x, hue), x, hue]
+    models = looks_in(section.runs, "model")
     rows = []
     for values, group in table.groupby(fields, sort=False, dropna=False):
         by_metric = {row["metric"]: row for row in group.to_dict("records")}
-        cells = [_field(value) for value in values]
+        cells = [_field(value, models) for value in values]
         cells.append(_cell(int(group["n"].max())))
         for metric in section.metrics:
             mean, low, high = (by_metric[metric][name] for name in ("mean", "low", "high"))
@@ -174,8 +176,8 @@ def _table(section: Section) -> dict[str, Any]:
     return {"head": [*fields, "n", *labels], "rows": rows}
 
 
-def _field(value: object) -> dict[str, Any]:
-    known = style.MODELS.get(str(value))
+def _field(value: object, models: dict[Any, style.Look]) -> dict[str, Any]:
+    known = models.get(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     text = known.label if known else style.value(value)
     return {"sort": value if number else text, "text": text, "note": ""}
@@ -201,7 +203,7 @@ def alt_of_curves(runs: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) 
     for metric in metrics:
         rows = table[(table["metric"] == metric) & (table["n"] > 0)]
         curves = []
-        for value, look in style.looks(hue, rows[hue].unique().tolist()).items():
+        for value, look in looks_in(runs[runs[hue].isin(rows[hue])], hue).items():
             means = rows[rows[hue] == value].groupby(x)["mean"].mean()
             ends = [
                 f"{wording.number(means.iloc[i])} at {style.value(means.index[i])}" for i in (0, -1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dashboards import style
-from dashboards.axes import distinct, set_ticks, spans_decades
+from dashboards.axes import distinct, looks_in, set_ticks, spans_decades
 from dashboards.canvas import styled, wrapped
 from dashboards.statistics import facets
 
@@ -35,7 +35,7 @@ def strips(frame: pd.DataFrame, x: str, hue: str, metrics: Sequence[str], title:
     if frame.empty:
         raise ValueError("there are no complete runs to draw")
     values, seeds = distinct(frame[x]), distinct(frame["seed"])
-    looks = style.looks(hue, distinct(frame[hue]))
+    looks = looks_in(frame, hue)
     columns = 1 if len(metrics) == 1 or len(values) > 12 else 2
     rows = -(-len(metrics) // columns)
     width = columns * max(3.2, 0.34 * len(values) * len(looks)) + 1.2

@@ -147,6 +147,8 @@ MODELS = {
     "pixelhvae_2level-amim": Look("PixelHVAE A-MIM", "#23217F", "v", (2, 1)),
     "pixelhvae_2level-mim": Look("PixelHVAE MIM", "#8A7FE0", ">", (1, 2)),
 }
+INV_H = {"mim": "MIM − H", "amim": "A-MIM − H", "vae": "VAE + H"}
+"""What models with `inv_h` are called."""
 # Okabe and Ito's palette without black and yellow, which is too faint for thin lines.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboards import canvas, style
-from dashboards.axes import distinct
+from dashboards.axes import distinct, looks_in
 from dashboards.latent import Column, Scene, latent_figure, samples_figure
 from orchestrator.latent import chosen, drawable, load_weights, scene, snapshot
 from orchestrator.spec import RunSpec
@@ -51,7 +51,7 @@ def picked(study: Study) -> dict[Column, tuple[RunSpec, str]]:
     found: dict[Column, tuple[RunSpec, str]] = {}
     values = chosen(distinct(drawn[x]))
     for value in values:
-        for model, look in style.looks(hue, distinct(drawn[hue])).items():
+        for model, look in looks_in(drawn, hue).items():
             rows = drawn[(drawn[x] == value) & (drawn[hue] == model)]
             for row in rows.head(1).to_dict("records"):
                 place = f"{x} = {style.value(value)}" if len(values) > 1 else ""

@@ -1,10 +1,12 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
 from dashboards import style
+from dashboards.axes import looks_in
 
 # Machado, Oliveira, Fernandes (2009), severity 1, on linear RGB.
 DEFICIENCIES = {
@@ -56,6 +58,18 @@ def test_mim_is_blue_and_vae_red_beside_whatever() -> None:
     assert list(looks) == ["mim", "vae", "new"]
     assert looks["mim"].colour == "#0072B2"
     assert looks["vae"].colour == "#D62728"
+
+
+def test_models_are_called_after_their_entropy_regulariser() -> None:
+    runs = pd.DataFrame({"model": ["vae", "mim", "vae"], "inv_h": [True, True, True]})
+    assert {v: look.label for v, look in looks_in(runs, "model").items()} == {
+        "mim": "MIM − H",
+        "vae": "VAE + H",
+    }
+    assert looks_in(runs, "model")["mim"].colour == style.MODELS["mim"].colour
+    mixed = runs.assign(inv_h=[True, False, True])  # then panels say which
+    assert looks_in(mixed, "model") == style.looks("model", ["mim", "vae"])
+    assert [look.label for look in looks_in(runs, "inv_h").values()] == ["true"]
 
 
 def test_image_models_differ_in_colour_marker_and_name() -> None:
