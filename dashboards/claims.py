@@ -14,6 +14,7 @@ each of the two questions, so the chance that any claim is wrongly said to hold 
 most 5 %. What neither test decides is undecided, and so is a claim whose runs are not all there.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,13 +129,26 @@ def judge(claims: Sequence[Claim], planned: pd.DataFrame, runs: pd.DataFrame) ->
     tested = [_cells(claim, planned, runs) for claim in claims]
     holds = holm([max((c.p_holds for c in cells), default=1.0) for cells in tested])
     fails = holm([min((len(cells) * c.p_fails for c in cells), default=1.0) for cells in tested])
+    most = max((cell.pairs for cells in tested for cell in cells), default=0)
+    needed = seeds_needed(len(claims))
+    few = f"{len(claims)} claims need {needed} seeds at least" if most < needed else ""
     return [
-        Judgement(claim, *_verdict(cells, p, q), p, q, tuple(cells))
+        Judgement(claim, *_verdict(cells, p, q, few), p, q, tuple(cells))
         for claim, cells, p, q in zip(claims, tested, holds, fails, strict=True)
     ]
 
 
-def _verdict(cells: Sequence[Cell], p_holds: float, p_fails: float) -> tuple[Verdict, str]:
+def seeds_needed(claims: int) -> int:
+    """Returns the fewest pairs with which one of so many claims can reach the level.
+
+    The exact test of n pairs gives 2⁻ⁿ at least, and Holm takes the smallest p times all claims.
+    """
+    return math.ceil(math.log2(claims / ALPHA)) if claims else 0
+
+
+def _verdict(
+    cells: Sequence[Cell], p_holds: float, p_fails: float, few: str
+) -> tuple[Verdict, str]:
     missing = sum(cell.planned - cell.pairs for cell in cells)
     if not cells:
         return "undecided", "no run of the sweep is what it speaks of"
@@ -145,7 +159,7 @@ def _verdict(cells: Sequence[Cell], p_holds: float, p_fails: float) -> tuple[Ver
         return "holds", "as claimed in every cell"
     if p_fails <= ALPHA:
         return "fails", "some cell shows the opposite"
-    return "undecided", "the seeds don't decide it either way"
+    return "undecided", f"the seeds don't decide it either way{few and f': {few}'}"
 
 
 def _cells(claim: Claim, planned: pd.DataFrame, runs: pd.DataFrame) -> list[Cell]:

@@ -79,6 +79,7 @@ def results(
 
 @click.command()
 @sweep_files
+@overrides
 @tracking_uri
 @click.option(
     "--output",
@@ -93,17 +94,24 @@ def results(
     is_flag=True,
     help="Draw also, from stored weights, what runs of two dimensions, or of images, learned.",
 )
-def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, latent: bool) -> None:
+def figures(
+    sweeps: Sequence[Path],
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    output: Path,
+    latent: bool,
+) -> None:
     """Draw sweeps from their complete runs; store the figures on the parent run too."""
     from orchestrator.show import draw_sweeps
 
-    loaded = [load(path, ()) for path in sweeps]
+    loaded = [load(path, overrides) for path in sweeps]
     for line in draw_sweeps(loaded, read_store(tracking_uri), output, latent, data_dir()):
         click.echo(line)
 
 
 @click.command()
 @sweep_files
+@overrides
 @tracking_uri
 @click.option(
     "--output",
@@ -113,12 +121,14 @@ def figures(sweeps: Sequence[Path], tracking_uri: str | None, output: Path, late
     show_default=True,
     help="The HTML file.",
 )
-def report(sweeps: Sequence[Path], tracking_uri: str | None, output: Path) -> None:
+def report(
+    sweeps: Sequence[Path], overrides: Sequence[str], tracking_uri: str | None, output: Path
+) -> None:
     """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
     from orchestrator.pages import report_on
     from orchestrator.tracking_store import resolve_uri
 
-    for line in report_on(sweeps, resolve_uri(tracking_uri), output, data_dir()):
+    for line in report_on(sweeps, overrides, resolve_uri(tracking_uri), output, data_dir()):
         click.echo(line)
 
 

@@ -39,11 +39,14 @@ class _Task:
     data_dir: Path
 
 
-def report_on(files: Sequence[Path], uri: str, output: Path, data_dir: Path) -> Iterator[str]:
+def report_on(
+    files: Sequence[Path], overrides: Sequence[str], uri: str, output: Path, data_dir: Path
+) -> Iterator[str]:
     """Writes one HTML file on sweeps and searches, and stores it on their parent runs.
 
     Args:
         files: sweep and search files.
+        overrides: `field=value` texts that replace fields of the sweeps.
         uri: the store's.
         output: the HTML file.
         data_dir: where data sets are.
@@ -55,7 +58,7 @@ def report_on(files: Sequence[Path], uri: str, output: Path, data_dir: Path) -> 
         SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
         TrackingError: the store can't be read.
     """
-    loaded = [load_either(path) for path in files]
+    loaded = [load_either(path, overrides) for path in files]
     tasks = [_Task(file, f"s{index}", uri, data_dir) for index, file in enumerate(loaded)]
     processes = min(len(tasks), os.cpu_count() or 1)
     spawned = multiprocessing.get_context("spawn")

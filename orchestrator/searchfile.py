@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.claims import MetricName
+from orchestrator.errors import SpecError
 from orchestrator.searchspace import Dimension, read_dimension
 from orchestrator.settings import (
     Name,
@@ -133,13 +134,17 @@ class _Document(BaseModel):
     pruner: Annotated[str, AfterValidator(one_of(PRUNERS, "pruner"))] = "none"
 
 
-def load_either(path: Path) -> Sweep | Search:
-    """Returns the sweep or search of a file: a search has a `space`.
+def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
+    """Returns the sweep, with fields replaced, or search of a file: a search has a `space`.
 
     Raises:
-        SpecError: the file is wrong.
+        SpecError: the file or an override is wrong.
     """
-    return load_search(path) if "space" in load_yaml(path).data else load_sweep(path)
+    if "space" not in load_yaml(path).data:
+        return load_sweep(path, overrides)
+    if overrides:
+        raise SpecError(f"--set {overrides[0]}: {path} is a search, whose fields can't be replaced")
+    return load_search(path)
 
 
 def load_search(path: Path) -> Search:

@@ -55,8 +55,8 @@ def picked(study: Study) -> dict[Column, tuple[RunSpec, str]]:
             rows = drawn[(drawn[x] == value) & (drawn[hue] == model)]
             for row in rows.head(1).to_dict("records"):
                 place = f"{x} = {style.value(value)}" if len(values) > 1 else ""
-                heading = (look.label, place)
-                found[heading] = (by_key[row["run_key"]], row["run_id"])
+                name = look.label if hue == "model" else f"{hue} = {look.label}"
+                found[name, place] = (by_key[row["run_key"]], row["run_id"])
     return found
 
 

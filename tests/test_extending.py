@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def mimsweep(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def mimsweep(
+    *arguments: str, path: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess:
     code = "from orchestrator.cli import main; main()"
-    paths = os.pathsep.join([str(DOCUMENT.parents[1]), *sys.path])
+    more = [str(path)] if path else []
+    paths = os.pathsep.join([str(DOCUMENT.parents[1]), *more, *sys.path])
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": paths, **environment},
@@ -45,6 +49,22 @@ def test_the_example_is_validated_only_when_imported(here: Path) -> None:
     ):
         assert done.returncode == 0, done.stderr
         assert "3 runs" in done.stdout
+
+
+def test_an_installed_package_needs_no_option(
+    here: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    installed = tmp_path_factory.mktemp("site")
+    shutil.copy(here / "my_ideas.py", installed / "my_package.py")
+    about = installed / "my_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (group,) = re.findall(r'project.entry-points."(.*?)"', DOCUMENT.read_text())
+    (about / "entry_points.txt").write_text(f"[{group}]\nideas = my_package\n")
+    done = mimsweep("validate", "my_sweep.yaml", path=installed)
+    assert done.returncode == 0, done.stderr
+    done = mimsweep("run", "my_sweep.yaml", "--workers", "1", path=installed)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_module_that_is_not_there_is_told(here: Path) -> None:

@@ -156,6 +156,11 @@ def test_figures_are_the_same_again(folder: Path) -> None:
     assert b"var(" not in first["mi.svg"]
 
 
+def test_runs_with_fields_replaced_are_drawn_and_reported(folder: Path) -> None:
+    assert "small: 8 of 8 runs" in invoke("report", "small.yaml", "--set", "seed=1,2")
+    assert "no complete runs" in invoke("figures", "small.yaml", "--set", "z_dim=3", code=2)
+
+
 def test_a_published_table_without_its_error_of_reading_is_refused(folder: Path) -> None:
     Path("points.csv").write_text("metric,model,x,mean,spread\nmi,mim,2,1,\n")
     assert "no error of reading for mi" in invoke("figures", "small.yaml", code=2)

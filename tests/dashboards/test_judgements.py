@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.claims import Claim, Judgement, judge
+from dashboards.claims import Claim, Judgement, judge, seeds_needed
 
 SEEDS = range(1, 11)
 
@@ -159,6 +159,15 @@ def test_the_more_claims_the_more_it_takes() -> None:
     assert [each.verdict for each in alone] == ["holds"]
     assert {each.verdict for each in crowd} == {"undecided"}
     assert crowd[0].p_holds == pytest.approx(60 * 2.0**-10)
+
+
+def test_too_few_seeds_for_so_many_claims_are_told() -> None:
+    crowd = judge([compare()] * 52, planned(), TRUE)
+    assert crowd[0].verdict == "undecided"
+    assert crowd[0].reason.endswith(": 52 claims need 11 seeds at least")
+    fewer = judge([compare()] * 51, planned(), TRUE)
+    assert fewer[0].verdict == "holds"
+    assert (seeds_needed(51), seeds_needed(3), seeds_needed(1)) == (10, 6, 5)
 
 
 def test_the_order_of_runs_changes_nothing() -> None:

@@ -72,6 +72,7 @@ COMMANDS = [
     ["status"],
     ["results"],
     ["figures"],
+    ["report"],
 ]
 
 
@@ -196,9 +197,8 @@ def test_a_missing_file(here: Path) -> None:
 )
 def test_a_wrong_override(override: str, sentence: str, sweep: Path, here: Path) -> None:
     for command in COMMANDS:
-        if command != ["figures"]:
-            told = refused(mimsweep(*command, "toy.yaml", "--set", override))
-            assert told.startswith(f"--set {override}: {sentence}")
+        told = refused(mimsweep(*command, "toy.yaml", "--set", override))
+        assert told.startswith(f"--set {override}: {sentence}")
     assert os.listdir(here) == ["toy.yaml"]
 
 
@@ -218,7 +218,7 @@ def test_no_gpu(command: str, sweep: Path, here: Path, monkeypatch: pytest.Monke
     assert os.listdir(here) == ["toy.yaml"]
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "status", "results", "figures"])
+@pytest.mark.parametrize("command", ["plan", "run", "status", "results", "figures", "report"])
 def test_a_store_out_of_reach_is_exit_code_3_at_once(command: str, sweep: Path, here: Path) -> None:
     start = time.monotonic()
     sentence = refused(mimsweep(command, sweep, "--tracking-uri", DEAD_SERVER), exit_code=3)
