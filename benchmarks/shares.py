@@ -190,8 +190,8 @@ class Profile:
 
 def _tested(stack: "Stack", split: "Split", moments: list["Moment"]) -> None:
     names = stack.objective.noise_names(decoder_samples=True)
-    for x, noise in stack.sampler.parts(split, moments, names):
-        stack.steps.test_part(stack.objective, stack.weights, x, noise, 128)
+    for part in stack.sampler.parts(split, moments, names):
+        stack.steps.test_part(stack.objective, stack.weights, part)
 
 
 def _adam(shape: tuple[int, int], steps: int) -> float:

@@ -73,22 +73,24 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     from models.latent import LatentModel
     from models.losses import Noise, Objective
     from models.nn import initial_weights
-    from models.optim import Adam
+    from models.optim import Adam, Pace
+    from models.sampling import Part
 
     runs, device = shape.runs, shape.device
     latent = LatentModel(shape.x_dim, Z_DIM, shape.mid_dim, 2, "tanh", 1e-6)
     weights = torch.cat([initial_weights(latent.shapes(), seed) for seed in range(runs)])
     weights = weights.to(device)
     adam = Adam.zeros(weights)
-    size, factor = adam.coefficients([1e-3] * runs, [0] * runs, STEPS)
+    coefficients = adam.coefficients([1e-3] * runs, [0] * runs, STEPS)
     x, z, anchor, noise_x = (
         torch.randn(STEPS, runs, features, BATCH).to(device).mT
         for features in (shape.x_dim, Z_DIM, Z_DIM, shape.x_dim)
     )
     noise = Noise(z, anchor, noise_x) if shape.model == "mim" else Noise(z)
-    beta, objective = torch.ones(runs, 1, device=device), Objective(shape.model, latent)
+    pace = Pace(torch.ones(runs, 1, device=device), *coefficients)
+    objective, part = Objective(shape.model, latent), Part(x, noise, BATCH)
     steps = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}[implementation]
-    return lambda: steps.train_part(objective, weights, adam, x, noise, beta, size, factor, BATCH)
+    return lambda: steps.train_part(objective, weights, adam, part, pace)
 
 
 def plain(shape: Shape) -> Callable[[], object]:

@@ -182,6 +182,25 @@ class Slot:
             self.best_epoch, self.best_loss = self.epoch, test_loss
         return counts or last_resort
 
+    def told(
+        self, train_loss: float, test_loss: float, beta: float, lr: float
+    ) -> Iterator[EpochEnd | RunFailed]:
+        """Yields what this epoch came to; a run whose training loss is no number has failed."""
+        key, epoch = self.run.key, self.epoch
+        yield EpochEnd(key, epoch, train_loss, test_loss, beta, lr)
+        if not math.isfinite(train_loss):
+            self.failed = True
+            yield RunFailed(key, epoch, f"the training loss turned {train_loss} in epoch {epoch}")
+
+    def ended(self, metrics: dict[str, float], weights: dict[str, Tensor]) -> RunEnd:
+        """Returns the end of the run, which measured `metrics` with its best weights."""
+        counts = {
+            "best_epoch": self.best_epoch,
+            "best_loss": self.best_loss,
+            "epochs_run": self.epoch,
+        }
+        return RunEnd(self.run.key, {**metrics, **counts}, weights)
+
     @property
     def stopped(self) -> bool:
         """Whether the run ends here: failed, or no epochs left, or `warmup` + 1 without a best."""
@@ -254,25 +273,15 @@ class Training:
         train_loss = stack.train_epoch(moments, lr, beta)
         test_loss = stack.test_epoch(moments)
         for row, slot in enumerate(slots):
-            key, epoch = slot.run.key, slot.epoch
-            yield EpochEnd(key, epoch, train_loss[row], test_loss[row], beta[row], lr[row])
-            if not math.isfinite(train_loss[row]):
-                slot.failed = True
-                reason = f"the training loss turned {train_loss[row]} in epoch {epoch}"
-                yield RunFailed(key, epoch, reason)
-            elif slot.judge(test_loss[row]):
+            yield from slot.told(train_loss[row], test_loss[row], beta[row], lr[row])
+            if not slot.failed and slot.judge(test_loss[row]):
                 stack.keep_weights(row)
 
     def _measured(self, row: int) -> RunEnd:
         slot, stack = self._slots[row], self._stack
         weights = stack.best_weights(row)
         metrics = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
-        metrics |= {
-            "best_epoch": slot.best_epoch,
-            "best_loss": slot.best_loss,
-            "epochs_run": slot.epoch,
-        }
-        return RunEnd(slot.run.key, metrics, {name: w[0].cpu() for name, w in weights.items()})
+        return slot.ended(metrics, {name: w[0].cpu() for name, w in weights.items()})
 
     def _keep(self, rows: list[int]) -> None:
         if len(rows) < len(self._slots):

@@ -6,34 +6,21 @@ The reference that faster implementations of the same two functions are tested a
 import torch
 from torch import Tensor
 
-from models.losses import Noise, Objective
+from models.losses import Objective
 from models.nn import flatten, named_views
-from models.optim import Adam
+from models.optim import Adam, Pace
+from models.sampling import Part
 
 
-def train_part(
-    objective: Objective,
-    weights: Tensor,
-    adam: Adam,
-    x: Tensor,
-    noise: Noise,
-    beta: Tensor,
-    size: Tensor,
-    factor: Tensor,
-    items: int,
-) -> Tensor:
+def train_part(objective: Objective, weights: Tensor, adam: Adam, part: Part, pace: Pace) -> Tensor:
     """Makes S steps; weights and optimiser change in place.
 
     Args:
         objective: what is minimised.
         weights: with shape (R, P).
         adam: of the same rows.
-        x: S minibatches, with shape (S, R, B', D).
-        noise: of theirs, with shapes (S, R, B', ·).
-        beta: β, with shape (R, 1).
-        size: step sizes, with shape (S, R, 1), from `Adam.coefficients`.
-        factor: bias corrections, with shape (S, R, 1).
-        items: B, of which the B' columns of a minibatch count.
+        part: S minibatches.
+        pace: of the S steps.
 
     Returns:
         the sum over the steps of the reported losses, in nats, with shape (R,).
@@ -41,25 +28,27 @@ def train_part(
     shapes = objective.model.shapes()
     views = {name: w.requires_grad_() for name, w in named_views(weights, shapes).items()}
     total = torch.zeros(len(weights), device=weights.device)
-    for step in range(len(x)):
-        loss = objective(views, x[step], noise.minibatch(step), beta)
-        minimised = loss.objective(items)
+    for step in range(len(part)):
+        loss = objective(views, *part.minibatch(step), pace.beta)
+        minimised = loss.objective(part.items)
         # Of a density that the loss doesn't contain, VAE's q(x) for one, the gradient is 0.
         gradients = torch.autograd.grad(
             minimised.sum(), list(views.values()), allow_unused=True, materialize_grads=True
         )
-        adam.step_(weights, flatten(gradients, weights.shape[1]), size[step], factor[step])
+        adam.step_(
+            weights, flatten(gradients, weights.shape[1]), pace.size[step], pace.factor[step]
+        )
         total += loss.reported(minimised.detach())
     return total
 
 
 @torch.no_grad()
-def test_part(objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int) -> Tensor:
+def test_part(objective: Objective, weights: Tensor, part: Part) -> Tensor:
     """Returns the sum over S minibatches of the losses at β = 1; arguments as for `train_part`."""
     views = named_views(weights, objective.model.shapes())
     beta = torch.ones(len(weights), 1, device=weights.device)
     total = torch.zeros(len(weights), device=weights.device)
-    for step in range(len(x)):
-        loss = objective(views, x[step], noise.minibatch(step), beta)
-        total += loss.reported(loss.objective(items))
+    for step in range(len(part)):
+        loss = objective(views, *part.minibatch(step), beta)
+        total += loss.reported(loss.objective(part.items))
     return total

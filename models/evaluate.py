@@ -100,10 +100,10 @@ def _wide(
     def merged(tensor: Tensor, start: int) -> Tensor:
         return tensor[start : start + AT_ONCE].mT.permute(1, 2, 0, 3).flatten(2).mT
 
-    for x, noise in sampler.parts(split, [moment], names):
-        for start in range(0, len(x), AT_ONCE):
-            fields = {name: merged(getattr(noise, name), start) for name in names}
-            yield merged(x, start), Noise(**fields)
+    for part in sampler.parts(split, [moment], names):
+        for start in range(0, len(part), AT_ONCE):
+            fields = {name: merged(getattr(part.noise, name), start) for name in names}
+            yield merged(part.x, start), Noise(**fields)
 
 
 def _joined(rows: Sequence[Mapping[str, Tensor]], items: int) -> dict[str, Tensor]:
@@ -125,11 +125,8 @@ def _terms(model: LatentModel, weights: Weights, x: Tensor, noise: Noise) -> dic
     log_p_z = model.log_p_z(weights, z, log_q_zx)
     z2 = q_z_given_x.sample(noise.z_marginal)
     log_p_xz2 = model.decode(weights, z2).log_prob(x)
-    if model.options.q_x == "marginal":
-        log_q_z2x = q_z_given_x.log_prob_of_sample(noise.z_marginal)
-        log_q_x = model.log_marginal(weights, z2, log_p_xz2, log_q_z2x)
-    else:
-        log_q_x = model.log_density_q_x(weights, x)
+    log_q_z2x = q_z_given_x.log_prob_of_sample(noise.z_marginal)
+    log_q_x = model.log_q_x_at(weights, x, z2, log_p_xz2, log_q_z2x)
     return {
         "x": x,
         "z": z,

@@ -34,9 +34,10 @@ from models.fused_kernel import Batches, Problem, State, run_part
 from models.fused_layers import Net
 from models.fused_math import RELU, SWISH, TANH
 from models.latent import Options
-from models.losses import Noise, Objective
+from models.losses import Objective
 from models.nn import Mlp
-from models.optim import BETA1, BETA2, EPSILON, Adam
+from models.optim import BETA1, BETA2, EPSILON, Adam, Pace
+from models.sampling import Part
 
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "swish": SWISH}
 ADAM = np.array([1 - BETA1, BETA2, 1 - BETA2, EPSILON], np.float32)
@@ -58,38 +59,28 @@ def supports(objective: Objective, device: torch.device) -> bool:
     )
 
 
-def train_part(
-    objective: Objective,
-    weights: Tensor,
-    adam: Adam,
-    x: Tensor,
-    noise: Noise,
-    beta: Tensor,
-    size: Tensor,
-    factor: Tensor,
-    items: int,
-) -> Tensor:
+def train_part(objective: Objective, weights: Tensor, adam: Adam, part: Part, pace: Pace) -> Tensor:
     """Makes S steps; arguments and result as of `models.eager.train_part`, in float32."""
     changed = (weights, adam.first, adam.second)
     assert all(tensor.is_contiguous() for tensor in changed)  # what changes is no copy
-    rows = (*changed, size.squeeze(-1), factor.squeeze(-1))
+    rows = (*changed, pace.size.squeeze(-1), pace.factor.squeeze(-1))
     state = State(*map(_array, rows))
-    problem = _problem(objective, beta, x, noise, items)
-    return torch.from_numpy(run_part(problem, _batches(x, noise), state, ADAM, True))
+    problem = _problem(objective, pace.beta, part)
+    return torch.from_numpy(run_part(problem, _batches(part), state, ADAM, True))
 
 
-def test_part(objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int) -> Tensor:
+def test_part(objective: Objective, weights: Tensor, part: Part) -> Tensor:
     """Returns the sum over S minibatches of the losses at β = 1; as `models.eager.test_part`."""
     state = State(*map(_array, (weights, UNUSED, UNUSED, UNUSED, UNUSED)))
-    problem = _problem(objective, torch.ones(len(weights), 1), x, noise, items)
-    return torch.from_numpy(run_part(problem, _batches(x, noise), state, ADAM, False))
+    problem = _problem(objective, torch.ones(len(weights), 1), part)
+    return torch.from_numpy(run_part(problem, _batches(part), state, ADAM, False))
 
 
-def _problem(objective: Objective, beta: Tensor, x: Tensor, noise: Noise, items: int) -> Problem:
+def _problem(objective: Objective, beta: Tensor, part: Part) -> Problem:
     model = objective.model
     # The kernel checks no index.
-    assert x.shape[-1] == model.x_dim
-    assert noise.z.shape[-1] == model.z_dim
+    assert part.x.shape[-1] == model.x_dim
+    assert part.noise.z.shape[-1] == model.z_dim
     encoder, end = _layout(model.encoder, 0)
     return Problem(
         encoder=encoder,
@@ -98,8 +89,8 @@ def _problem(objective: Objective, beta: Tensor, x: Tensor, noise: Noise, items:
         fixed_scale=model.fixed_encoder_scale,
         minimum=np.float32(model.min_scale),
         factors=factors(objective, beta),
-        both=objective.loss == "mim" and noise.anchor is not None,
-        items=items,
+        both=objective.loss == "mim" and part.noise.anchor is not None,
+        items=part.items,
     )
 
 
@@ -138,11 +129,12 @@ def _layout(network: Mlp, start: int) -> tuple[Net, int]:
     return np.array(layers), start
 
 
-def _batches(x: Tensor, noise: Noise) -> Batches:
+def _batches(part: Part) -> Batches:
+    noise = part.noise
     absent = noise.z[:0]
     anchor = absent if noise.anchor is None else noise.anchor
     noise_x = absent if noise.x is None else noise.x
-    return Batches(*(_array(part.mT) for part in (x, noise.z, anchor, noise_x)))
+    return Batches(*(_array(tensor.mT) for tensor in (part.x, noise.z, anchor, noise_x)))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from models import eager, registry
 from models.losses import LOSSES, Noise, Objective
-from models.optim import Adam
+from models.optim import Adam, Pace
+from models.sampling import Part
 
 KEPT = 4
 """Recordings of an epoch's parts: training with and without decoder samples, test; one to spare."""
@@ -50,49 +51,36 @@ class Graphs:
         self._recordings: dict[object, _Recording] = {}
 
     def train_part(
-        self,
-        objective: Objective,
-        weights: Tensor,
-        adam: Adam,
-        x: Tensor,
-        noise: Noise,
-        beta: Tensor,
-        size: Tensor,
-        factor: Tensor,
-        items: int,
+        self, objective: Objective, weights: Tensor, adam: Adam, part: Part, pace: Pace
     ) -> Tensor:
         """Makes S steps; arguments and result as of `models.eager.train_part`."""
-        state = {"weights": weights, "first": adam.first, "second": adam.second, "beta": beta}
+        state = {"weights": weights, "first": adam.first, "second": adam.second, "beta": pace.beta}
 
         def step(state: Tensors, size: Tensor, factor: Tensor, x: Tensor, noise: Noise) -> Tensor:
-            moments = Adam(state["first"], state["second"])
-            weights, beta = state["weights"], state["beta"]
-            return eager.train_part(
-                objective, weights, moments, x, noise, beta, size, factor, items
-            )
+            moments, now = Adam(state["first"], state["second"]), Part(x, noise, part.items)
+            going = Pace(state["beta"], size, factor)
+            return eager.train_part(objective, state["weights"], moments, now, going)
 
-        total = self._play(step, state, {"size": size, "factor": factor}, x, noise)
+        total = self._play(step, state, {"size": pace.size, "factor": pace.factor}, part)
         weights.copy_(state["weights"])
         adam.first.copy_(state["first"])
         adam.second.copy_(state["second"])
         return total
 
-    def test_part(
-        self, objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int
-    ) -> Tensor:
+    def test_part(self, objective: Objective, weights: Tensor, part: Part) -> Tensor:
         """Returns the sum over S minibatches of the losses, as `models.eager.test_part`."""
 
         def step(state: Tensors, x: Tensor, noise: Noise) -> Tensor:
-            return eager.test_part(objective, state["weights"], x, noise, items)
+            return eager.test_part(objective, state["weights"], Part(x, noise, part.items))
 
-        return self._play(step, {"weights": weights}, {}, x, noise)
+        return self._play(step, {"weights": weights}, {}, part)
 
     def _play(
-        self, step: Callable[..., Tensor], state: Tensors, rows: Tensors, x: Tensor, noise: Noise
+        self, step: Callable[..., Tensor], state: Tensors, rows: Tensors, part: Part
     ) -> Tensor:
         """Makes a step for each minibatch; `state` becomes what it is then."""
-        noises = {name: values for name, values in vars(noise).items() if values is not None}
-        series = {**rows, "items": x, **noises}
+        noises = {name: values for name, values in vars(part.noise).items() if values is not None}
+        series = {**rows, "items": part.x, **noises}
         key = tuple((name, values.shape) for name, values in (*state.items(), *series.items()))
         recording = self._recordings.pop(key, None) or _Recording(step, state, series)
         self._recordings[key] = recording  # the last used is the last to go

@@ -8,14 +8,13 @@ validation loss, at β = 1, are kept, from epoch 1 on. Epochs without a better o
 epoch w on, when the warm-up ends; a run stops when they are more than its patience.
 """
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from models.cohort import EpochEnd, Event, Progress, Run, RunEnd, RunFailed, Slot, State
+from models.cohort import Event, Progress, Run, RunEnd, Slot, State
 from models.hvae import Architecture
 from models.image_data import ImageSet
 from models.image_losses import decoder_of, kind_of
@@ -149,26 +148,17 @@ class ImageTraining:
 
     def _train(self, slot: PatientSlot, run: ImageRun) -> Iterator[Event]:
         slot.epoch += 1
-        key, epoch = slot.run.key, slot.epoch
-        beta = annealed_beta(slot.run.warmup, epoch)
-        train_loss = run.train_epoch(epoch, beta)
-        validation_loss = run.validation_loss(epoch)
-        yield EpochEnd(key, epoch, train_loss, validation_loss, beta, slot.run.lr)
-        if not math.isfinite(train_loss):
-            slot.failed = True
-            yield RunFailed(key, epoch, f"the training loss turned {train_loss} in epoch {epoch}")
-        elif slot.judge(validation_loss):
+        beta = annealed_beta(slot.run.warmup, slot.epoch)
+        train_loss = run.train_epoch(slot.epoch, beta)
+        validation_loss = run.validation_loss(slot.epoch)
+        yield from slot.told(train_loss, validation_loss, beta, slot.run.lr)
+        if not slot.failed and slot.judge(validation_loss):
             run.keep_weights()
 
     def _measured(self, slot: PatientSlot, run: ImageRun) -> RunEnd:
         run.load_best()
         metrics = measure(run.net, self._data, slot.run.seed, self._cohort.likelihood_samples)
-        metrics |= {
-            "best_epoch": slot.best_epoch,
-            "best_loss": slot.best_loss,
-            "epochs_run": slot.epoch,
-        }
-        return RunEnd(slot.run.key, metrics, _copied(run))
+        return slot.ended(metrics, _copied(run))
 
 
 def _copied(run: ImageRun) -> dict[str, Tensor]:

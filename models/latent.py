@@ -211,12 +211,20 @@ class LatentModel:
         q_z_given_x = q_z_given_x or self.encode(weights, x)
         z = q_z_given_x.sample(noise)
         log_q_z_given_x = q_z_given_x.log_prob_of_sample(noise)
-        return self.log_marginal(weights, z, self.decode(weights, z).log_prob(x), log_q_z_given_x)
+        log_p_x_given_z = self.decode(weights, z).log_prob(x)
+        return self.log_q_x_at(weights, x, z, log_p_x_given_z, log_q_z_given_x)
 
-    def log_marginal(
-        self, weights: Weights, z: Tensor, log_p_x_given_z: Tensor, log_q_z_given_x: Tensor
+    def log_q_x_at(
+        self,
+        weights: Weights,
+        x: Tensor,
+        z: Tensor,
+        log_p_x_given_z: Tensor,
+        log_q_z_given_x: Tensor,
     ) -> Tensor:
-        """Returns the marginal log q(x) at z with shape (R, B, Z), of what `log_q_x` says."""
+        """Returns log q(x) as `log_q_x` does, the marginal at z ~ q(z|x) with shape (R, B, Z)."""
+        if self.options.q_x != "marginal":
+            return self.log_density_q_x(weights, x)
         log_p_xz = log_p_x_given_z + self.log_p_z(weights, z, log_q_z_given_x)
         return log_p_xz - log_q_z_given_x
 

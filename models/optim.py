@@ -22,6 +22,26 @@ def annealed_beta(warmup: int, epoch: int) -> float:
     return min(1.0, epoch / warmup)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How S steps of R runs go.
+
+    Attributes:
+        beta: β, with shape (R, 1).
+        size: step sizes, with shape (S, R, 1), from `Adam.coefficients`.
+        factor: bias corrections, with shape (S, R, 1), likewise.
+    """
+
+    beta: Tensor
+    size: Tensor
+    factor: Tensor
+
+    def steps(self, start: int, count: int) -> "Pace":
+        """Returns the pace of `count` of the steps, from `start` on."""
+        some = slice(start, start + count)
+        return Pace(self.beta, self.size[some], self.factor[some])
+
+
 @dataclass
 class Adam:
     """Adam on a stack of R rows of P weights, with a rate and a step count per run.

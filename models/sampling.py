@@ -1,9 +1,9 @@
 """Minibatches and noise of a stack, each run's drawn from streams of its own seed and epoch.
 
-A part of an epoch is S minibatches at once: with shape (S, R, B', F), B' = padded(B), laid out
-feature-major (see `models.nn`). The padding repeats the first item and its noise: an invented item
-may overflow where no real one does, and its gradient, 0·∞, would then fail the run. Runs of one
-seed at one epoch share what is drawn.
+A part of an epoch is S minibatches at once, tensors with shape (S, R, B', F) where B' = padded(B),
+laid out feature-major (see `models.nn`). The padding repeats the first item and its noise: an
+invented item may overflow where no real one does, and its gradient, 0·∞, would then fail the run.
+Runs of one seed at one epoch share what is drawn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,29 @@ Moment = tuple[int, int]
 
 ITEMS_AT_ONCE = 10_000
 """Items of an epoch whose data and noise are in memory at once, about."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """S minibatches of a stack.
+
+    Attributes:
+        x: items, with shape (S, R, B', D).
+        noise: of theirs, with shapes (S, R, B', ·).
+        items: B, of which the B' columns of a minibatch count.
+    """
+
+    x: Tensor
+    noise: Noise
+    items: int
+
+    def __len__(self) -> int:
+        """Returns S."""
+        return len(self.x)
+
+    def minibatch(self, index: int) -> tuple[Tensor, Noise]:
+        """Returns the items (R, B', D) of one of the minibatches, and their noise."""
+        return self.x[index], self.noise.minibatch(index)
 
 
 @dataclass(frozen=True)
@@ -48,8 +71,8 @@ class Sampler:
 
     def parts(
         self, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
-    ) -> Iterator[tuple[Tensor, Noise]]:
-        """Yields the parts of an epoch: x with shape (S, R, B', D), and its noise (S, R, B', ·).
+    ) -> Iterator[Part]:
+        """Yields the parts of an epoch.
 
         Args:
             split: which items; each split has noise of its own.
@@ -63,7 +86,7 @@ class Sampler:
         for part, start in enumerate(range(0, total, at_once)):
             x = self._stack({m: b[start : start + at_once] for m, b in batches.items()}, moments)
             noise = {name: self._noise(name, split, moments, part, len(x)) for name in noise_names}
-            yield x, Noise(**noise)
+            yield Part(x, Noise(**noise), self.batch_size)
 
     def _batches(self, items: Tensor) -> Tensor:
         """Cuts items (N, D) into minibatches (N // B, D, B'), in views where no padding is due."""

@@ -7,32 +7,21 @@ import torch
 from torch import Tensor
 
 from models import eager, fused, graphs
-from models.losses import Noise, Objective
+from models.losses import Objective
 from models.nn import initial_weights, named_views
-from models.optim import Adam
-from models.sampling import Moment, Sampler
+from models.optim import Adam, Pace
+from models.sampling import Moment, Part, Sampler
 
 
 class Steps(Protocol):
     """What makes steps; `models.eager` says how."""
 
     def train_part(
-        self,
-        objective: Objective,
-        weights: Tensor,
-        adam: Adam,
-        x: Tensor,
-        noise: Noise,
-        beta: Tensor,
-        size: Tensor,
-        factor: Tensor,
-        items: int,
+        self, objective: Objective, weights: Tensor, adam: Adam, part: Part, pace: Pace
     ) -> Tensor:
         """Makes S steps."""
 
-    def test_part(
-        self, objective: Objective, weights: Tensor, x: Tensor, noise: Noise, items: int
-    ) -> Tensor:
+    def test_part(self, objective: Objective, weights: Tensor, part: Part) -> Tensor:
         """Returns the sum over S minibatches of the losses."""
 
 
@@ -90,26 +79,15 @@ class Stack:
         betas = torch.tensor([[beta[row]] for row in chosen], device=rows.device)
         moments = [moments[row] for row in chosen]
         count = self.sampler.count("train")
-        size, factor = adam.coefficients(
-            [lr[row] for row in chosen], [(epoch - 1) * count for _, epoch in moments], count
-        )
+        made = [(epoch - 1) * count for _, epoch in moments]
+        pace = Pace(betas, *adam.coefficients([lr[row] for row in chosen], made, count))
         total = torch.zeros(len(chosen), device=rows.device)
         done = 0
         noise_names = self.objective.noise_names(decoder_samples)
-        for x, noise in self.sampler.parts("train", moments, noise_names):
-            steps = slice(done, done + len(x))
-            total += self.steps.train_part(
-                self.objective,
-                weights,
-                adam,
-                x,
-                noise,
-                betas,
-                size[steps],
-                factor[steps],
-                self.sampler.batch_size,
-            )
-            done += len(x)
+        for part in self.sampler.parts("train", moments, noise_names):
+            steps = pace.steps(done, len(part))
+            total += self.steps.train_part(self.objective, weights, adam, part, steps)
+            done += len(part)
         self.weights[rows] = weights
         self.adam.put(rows, adam)
         return total / count
@@ -118,10 +96,8 @@ class Stack:
         """Returns each run's loss on the test set of its epoch, at β = 1 and with all its terms."""
         total = torch.zeros(len(moments), device=self.sampler.device)
         noise_names = self.objective.noise_names(decoder_samples=True)
-        for x, noise in self.sampler.parts("test", moments, noise_names):
-            total += self.steps.test_part(
-                self.objective, self.weights, x, noise, self.sampler.batch_size
-            )
+        for part in self.sampler.parts("test", moments, noise_names):
+            total += self.steps.test_part(self.objective, self.weights, part)
         return (total / self.sampler.count("test")).tolist()
 
     def keep_weights(self, row: int) -> None:

@@ -90,7 +90,7 @@ import torch
 from dataclasses import replace
 torch.set_num_threads(1)
 import my_ideas
-from tests.models.test_cohort import COHORT, assert_independent
+from tests.models.cohorts import COHORT, assert_independent
 for change in ({"model": "wae"}, {"p_z": "scaled"}, {"q_x": "scaled"},
                {"p_z": "scaled", "learn_p_z": True}):
     assert_independent(replace(COHORT, dataset="ring", **change))

@@ -13,6 +13,5 @@ def minibatches(
     sampler: Sampler, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
 ) -> Iterator[tuple[Tensor, Noise]]:
     """Yields x with shape (R, B', D) and its noise (R, B', ·) of each minibatch."""
-    for x, noise in sampler.parts(split, moments, noise_names):
-        for index in range(len(x)):
-            yield x[index], noise.minibatch(index)
+    for part in sampler.parts(split, moments, noise_names):
+        yield from map(part.minibatch, range(len(part)))

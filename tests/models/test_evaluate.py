@@ -25,7 +25,7 @@ from models.latent import LatentModel, Options
 from models.nn import initial_weights, named_views
 from models.rng import generator
 from models.sampling import Sampler
-from tests.models.test_cohort import Few
+from tests.models.cohorts import Few
 
 NAMES = {
     "mi", "nll", "rmse", "knn1", "knn3", "knn5", "knn10", "mi_bound", "mi_error", "h_z",

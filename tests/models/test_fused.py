@@ -1,6 +1,6 @@
 """Fused steps against torch's autograd, and against the same in float64 as truth."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import cycle, product
 from typing import Any
@@ -16,7 +16,8 @@ from models import eager, fused, fused_math
 from models.latent import LatentModel, Options
 from models.losses import Noise, Objective
 from models.nn import initial_weights, padded
-from models.optim import Adam
+from models.optim import Adam, Pace
+from models.sampling import Part
 
 RUNS, LR = 3, 1e-3
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ CASES = [
 
 
 @dataclass
-class Part:
+class Case:
     """Arguments of `train_part`, and what comes of it."""
 
     objective: Objective
@@ -44,42 +45,38 @@ class Part:
     items: int
 
     def train(self, steps: Any) -> Tensor:
-        size, factor = self.adam.coefficients([LR] * len(self.weights), [0] * len(self.weights), 9)
-        return steps.train_part(
-            self.objective,
-            self.weights,
-            self.adam,
-            self.x,
-            self.noise,
-            self.beta,
-            size[: len(self.x)],
-            factor[: len(self.x)],
-            self.items,
-        )
+        runs = len(self.weights)
+        coefficients = self.adam.coefficients([LR] * runs, [0] * runs, len(self.x))
+        pace = Pace(self.beta, *coefficients)
+        return steps.train_part(self.objective, self.weights, self.adam, self.part, pace)
 
     def test(self, steps: Any) -> Tensor:
-        return steps.test_part(self.objective, self.weights, self.x, self.noise, self.items)
+        return steps.test_part(self.objective, self.weights, self.part)
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Part":
+    @property
+    def part(self) -> Part:
+        return Part(self.x, self.noise, self.items)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Case":
         """The same with every tensor (S, R, ·, ·) of the data changed."""
         parts = {f.name: getattr(self.noise, f.name) for f in fields(Noise)}
         noise = {name: None if t is None else change(t) for name, t in parts.items()}
         return replace(self, x=change(self.x), noise=Noise(**noise))  # type: ignore[arg-type]
 
-    def rows(self, rows: list[int]) -> "Part":
+    def rows(self, rows: list[int]) -> "Case":
         part = self.map(lambda t: t[:, rows].mT.contiguous().mT)
         adam = self.adam.rows(torch.tensor(rows))
         return replace(part, weights=self.weights[rows], adam=adam, beta=self.beta[rows])
 
-    def double(self) -> "Part":
+    def double(self) -> "Case":
         part = self.map(Tensor.double)
         weights = self.weights.detach().double()
         return replace(part, weights=weights, adam=Adam.zeros(weights), beta=self.beta.double())
 
 
-def part_of(
+def case_of(
     loss: str, inv_h: bool, layers: int, act: str, h: int, z: int, d: int, items: int, steps: int
-) -> Part:
+) -> Case:
     model = LatentModel(d, z, h, layers, act, 0.02, fixed_encoder_scale=loss == "ae")
     objective = Objective(loss, model, inv_h)
     weights = torch.cat([initial_weights(model.shapes(), seed) for seed in range(RUNS)])
@@ -93,18 +90,10 @@ def part_of(
     noise = Noise(draw(z), draw(z), draw(d)) if loss == "mim" else Noise(draw(z))
     # At β = 1 log p(x|z) cancels from A-MIM − H: what autograd then has in float32 is rounding.
     beta = torch.tensor([[0.25], [0.5], [0.9 if (loss, inv_h) == ("amim", True) else 1.0]])
-    return Part(objective, weights, Adam.zeros(weights), draw(d), noise, beta, items)
+    return Case(objective, weights, Adam.zeros(weights), draw(d), noise, beta, items)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def copy(part: Part) -> Part:
+def copy(part: Case) -> Case:
     return part.rows(list(range(RUNS)))
 
 
@@ -119,7 +108,7 @@ def test_first_step_is_that_of_autograd(case: Any) -> None:
     Errors are relative to a run's whole gradient, as single components can cancel. A step is lr in
     the gradient's direction, by component: where that is rounding noise, the step may differ.
     """
-    part = part_of(*case, steps=1)
+    part = case_of(*case, steps=1)
     expected, got = copy(part), copy(part)
     torch.testing.assert_close(got.test(fused), expected.test(eager), rtol=1e-5, atol=5e-5)
     torch.testing.assert_close(got.train(fused), expected.train(eager), rtol=1e-5, atol=5e-5)
@@ -136,7 +125,7 @@ def test_first_step_is_that_of_autograd(case: Any) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 def test_no_less_exact_than_autograd_in_float32(case: Any) -> None:
     """After 4 steps; relu is left out: a run apart is on another side of a kink, by chance."""
-    part = part_of(*case, steps=4)
+    part = case_of(*case, steps=4)
     truth, autograd, got = part.double(), copy(part), copy(part)
     losses = truth.train(eager), autograd.train(eager), got.train(fused)
     # Terms cancel; and Adam's first steps are ±lr even where the gradient is nothing but rounding.
@@ -151,7 +140,7 @@ def test_no_less_exact_than_autograd_in_float32(case: Any) -> None:
 
 
 def test_a_run_is_the_same_alone_and_in_parts_bit_for_bit() -> None:
-    part = part_of("mim", True, 2, "tanh", 9, 2, 5, 100, steps=4)
+    part = case_of("mim", True, 2, "tanh", 9, 2, 5, 100, steps=4)
     together = copy(part)
     total = together.train(fused)
     for row in range(RUNS):
@@ -168,7 +157,7 @@ def test_a_run_is_the_same_alone_and_in_parts_bit_for_bit() -> None:
 def test_a_failing_run_is_seen_and_touches_no_other(
     bad: float, loss: str, act: str, where: str
 ) -> None:
-    part = part_of(loss, False, 2, act, 9, 2, 5, 33, steps=2)
+    part = case_of(loss, False, 2, act, 9, 2, 5, 33, steps=2)
     good = copy(part)
     expected = good.train(fused)
     if where == "weights":
@@ -183,7 +172,7 @@ def test_a_failing_run_is_seen_and_touches_no_other(
 
 
 def test_scale_out_of_range_is_infinite_loss() -> None:
-    part = part_of("vae", False, 1, "tanh", 9, 2, 2, 33, steps=1)
+    part = case_of("vae", False, 1, "tanh", 9, 2, 2, 33, steps=1)
     part.weights[1, -1] = 0  # padding or a bias; then the last bias of the decoder's log-scale
     size = sum(int(np.prod(shape)) for shape in part.objective.model.shapes().values())
     part.weights[0, size - 1] = 200
@@ -201,7 +190,7 @@ OTHER_OPTIONS = [
 
 
 def test_what_is_supported() -> None:
-    objective = part_of("mim", False, 2, "tanh", 9, 2, 5, 33, steps=1).objective
+    objective = case_of("mim", False, 2, "tanh", 9, 2, 5, 33, steps=1).objective
     assert fused.supports(objective, CPU)
     assert not fused.supports(objective, torch.device("cuda"))
     assert not fused.supports(replace(objective, q_x_samples="marginal"), CPU)

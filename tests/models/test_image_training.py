@@ -1,7 +1,6 @@
 """A run of an image model is the same alone and in a cohort, whole or resumed, bit for bit."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,15 +33,6 @@ COHORT = ImageCohort(
 )
 PIXEL = replace(COHORT, model="pixelhvae_2level-amim")
 STANDARD = replace(COHORT, model="pixelhvae_2level", prior="standard")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bit identity is promised for one thread: with more, sums are cut by the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

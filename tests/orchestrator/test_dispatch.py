@@ -1,6 +1,5 @@
 """The dispatcher's policy: an engine that plays scripts, the real recorder, a real SQLite store."""
 
-import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,10 @@ from orchestrator.spool import Spool
 from orchestrator.tracking import Tracking
 from orchestrator.tracking_runs import RunState
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
+    pytest.mark.usefixtures("uri"),
+]
 
 Script = Callable[[int, Sequence[RunSpec]], list[Event]]
 
@@ -151,19 +153,6 @@ class Invocation:
 
     def status(self, run: RunSpec) -> str:
         return self.states[run.run_key].status
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Tracking(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(autouse=True)
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # artifacts are beside the store
-    shutil.copy(empty_store, tmp_path)
 
 
 def test_all_well(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The recorder on a real SQLite store."""
 
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -21,30 +20,6 @@ from orchestrator.tracking import MlflowClient, Tracking
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 RUNS = [RunSpec(dataset="toy4", model="mim", seed=seed) for seed in (1, 2, 3)]
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Tracking(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)  # artifacts are beside the store
-    shutil.copy(empty_store, tmp_path)
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-@pytest.fixture
-def tracking(uri: str) -> Tracking:
-    return Tracking(uri)
-
-
-@pytest.fixture
-def client(uri: str, tracking: Tracking) -> MlflowClient:
-    return MlflowClient(uri)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Trials to runs and back: an engine without torch, the real study, recorder and store."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,7 +30,10 @@ from orchestrator.spool import Spool
 from orchestrator.tracking import Tracking
 from orchestrator.trials import Trials, point
 
+pytestmark = pytest.mark.usefixtures("uri")
+
 Score = Callable[[RunSpec], float]
+
 EPOCHS = 6
 
 
@@ -142,19 +144,6 @@ class Invocation:
             self.study.close()
         self.summary = self.study.summary()
         self.runs = self.tracking._search(search.name, "tags.`mimsweep.run_key` != ''")
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Tracking(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(autouse=True)
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # artifacts are beside the store
-    shutil.copy(empty_store, tmp_path)
 
 
 def test_all_trials_are_made_and_the_best_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,10 @@
+"""Runs of a sweep, and its start in a store."""
+
+from orchestrator.spec import RunSpec
+from orchestrator.tracking import Tracking
+
+SPECS = [RunSpec(dataset="toy4", model=model, seed=2) for model in ("mim", "vae")]
+
+
+def start(tracking: Tracking) -> str:
+    return tracking.start_sweep("toy", "a sweep", {"torch": "2.9"}, {"size": 2})
