@@ -24,7 +24,9 @@ Rows = tuple[int, int]  # first of some rows, and end
 
 TANH, RELU, SWISH = 0, 1, 2
 
-COMPILED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+# Inlined by force: a function that is compiled apart, too, would be called as it is there, with
+# sums in another order, but only in the process that compiles and not where code is loaded.
+COMPILED: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "forceinline": True}
 inner = numba.njit(fastmath={"contract", "nsz", "reassoc"}, **COMPILED)
 # Reassociation would fold (t + MAGIC) − MAGIC, which rounds t to an integer, to t.
 elementwise = numba.njit(fastmath={"contract", "nsz"}, **COMPILED)

@@ -1,8 +1,12 @@
 """Fused steps against torch's autograd, and against the same in float64 as truth."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import cycle, product
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -169,6 +173,29 @@ def test_a_failing_run_is_seen_and_touches_no_other(
     assert torch.equal(total.isfinite(), by_autograd.isfinite())
     assert torch.equal(total[[0, 2]], expected[[0, 2]])
     assert torch.equal(got.weights[[0, 2]], good.weights[[0, 2]])
+
+
+@pytest.mark.slow
+def test_compiled_here_or_loaded_it_gives_the_same_bits(tmp_path: Path) -> None:
+    code = """
+from cohorts import COHORT, events_by_run
+from dataclasses import replace
+for model in ("mim", "vae"):
+    for key, events in events_by_run(replace(COHORT, model=model, mid_dim=50)).items():
+        print(key, events[:-1], events[-1].metrics)
+        print({name: weight.tolist() for name, weight in events[-1].weights.items()})
+"""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2]), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(tmp_path)}
+    here, loaded = (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    )
+    assert list(tmp_path.rglob("*run_part*.nbc"))
+    assert len(here) > 10_000
+    assert here == loaded
 
 
 def test_scale_out_of_range_is_infinite_loss() -> None:

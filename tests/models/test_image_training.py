@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cohorts import assert_same
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,19 +47,6 @@ def finished(training: ImageTraining) -> dict[str, list[Event]]:
         for event in training.epoch():
             events[event.key].append(event)
     return events
-
-
-def assert_same(ours: list[Event], others: list[Event]) -> None:
-    assert len(ours) == len(others)
-    for one, other in zip(ours, others, strict=True):
-        if isinstance(one, RunEnd):
-            assert isinstance(other, RunEnd)
-            assert one.metrics == other.metrics
-            assert one.weights.keys() == other.weights.keys()
-            for name, weight in one.weights.items():
-                assert torch.equal(weight, other.weights[name]), name
-        else:
-            assert repr(one) == repr(other)
 
 
 @pytest.mark.parametrize("cohort", [COHORT, PIXEL, STANDARD], ids=lambda c: c.model)
