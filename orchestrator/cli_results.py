@@ -102,10 +102,11 @@ def figures(
     latent: bool,
 ) -> None:
     """Draw sweeps from their complete runs; store the figures on the parent run too."""
-    from orchestrator.show import draw_sweeps
+    from orchestrator.output import draw_sweeps
+    from orchestrator.tracking_store import resolve_uri
 
     loaded = [load(path, overrides) for path in sweeps]
-    for line in draw_sweeps(loaded, read_store(tracking_uri), output, latent, data_dir()):
+    for line in draw_sweeps(loaded, resolve_uri(tracking_uri), output, latent, data_dir()):
         click.echo(line)
 
 
@@ -125,7 +126,7 @@ def report(
     sweeps: Sequence[Path], overrides: Sequence[str], tracking_uri: str | None, output: Path
 ) -> None:
     """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
-    from orchestrator.pages import report_on
+    from orchestrator.output import report_on
     from orchestrator.tracking_store import resolve_uri
 
     for line in report_on(sweeps, overrides, resolve_uri(tracking_uri), output, data_dir()):

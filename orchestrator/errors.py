@@ -23,7 +23,3 @@ class TrainingError(MimsweepError):
     """Some runs failed; the rest are complete."""
 
     exit_code = 1
-
-
-NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
-"""What a `SpecError` says where there is nothing to draw."""

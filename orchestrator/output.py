@@ -1,7 +1,7 @@
-"""What `report` does: from the store alone to one page.
+"""What `figures` and `report` write: from the store alone to pictures, and to one page.
 
-The sections of several files are made at once, in as many processes as there are cores. This module
-imports little as it loads, so that they start at once.
+Several files are drawn at once, in as many processes as there are cores. This module imports little
+as it loads, so that they start at once.
 """
 
 from __future__ import annotations
@@ -13,30 +13,44 @@ import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import NOTHING, SpecError
+from orchestrator.errors import SpecError
 from orchestrator.searchfile import Search, load_either
 from orchestrator.sweep import Sweep
 
+_NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
 
-@dataclass(frozen=True)
-class _Task:
-    """A section to be made.
 
-    Attributes:
-        file: what it is about.
-        key: its name in the page.
+def draw_sweeps(
+    sweeps: Sequence[Sweep], uri: str, output: Path, latent: bool, data_dir: Path
+) -> Iterator[str]:
+    """Draws sweeps into folders of their names, and stores these on the sweeps' parent runs.
+
+    Args:
+        sweeps: to be drawn.
         uri: the store's.
+        output: the folder of folders.
+        latent: whether to draw what models of two dimensions, or of images, have learned, too.
         data_dir: where data sets are.
-    """
 
-    file: Sweep | Search
-    key: str
-    uri: str
-    data_dir: Path
+    Yields:
+        a line or more on each sweep.
+
+    Raises:
+        SpecError: none of them has complete runs, or one can't be drawn as its file says.
+        TrackingError: the store can't be read.
+    """
+    draw = partial(_draw, uri=uri, output=output, latent=latent, data_dir=data_dir)
+    drawn = 0
+    with _processes(len(sweeps)) as pool:
+        for sweep, lines in zip(sweeps, pool.map(draw, sweeps), strict=True):
+            yield from lines or [f"{sweep.name}: no complete runs yet, nothing to draw"]
+            drawn += bool(lines)
+    if not drawn:
+        raise SpecError(_NOTHING)
 
 
 def report_on(
@@ -59,18 +73,23 @@ def report_on(
         TrackingError: the store can't be read.
     """
     loaded = [load_either(path, overrides) for path in files]
-    tasks = [_Task(file, f"s{index}", uri, data_dir) for index, file in enumerate(loaded)]
-    processes = min(len(tasks), os.cpu_count() or 1)
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawned, _prepare) as pool:
-        pages = []
-        for page in pool.map(_make, tasks):
+    keys = [f"s{index}" for index in range(len(loaded))]
+    pages, parents = [], []
+    with _processes(len(loaded)) as pool:
+        made = pool.map(partial(_page, uri=uri, data_dir=data_dir), loaded, keys)
+        for page, parent_id in made:
             yield f"{page['name']}: {page['complete']} of {page['total']} runs"
             pages.append(page)
+            parents += [parent_id] if parent_id else []
         if not any(page["complete"] for page in pages):
-            raise SpecError(NOTHING)
-        pool.submit(_write, pages, output, uri).result()
+            raise SpecError(_NOTHING)
+        pool.submit(_write, pages, output, uri, parents).result()
     yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
+
+
+def _processes(tasks: int) -> ProcessPoolExecutor:
+    count = min(tasks, os.cpu_count() or 1)
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare)
 
 
 def _prepare() -> None:
@@ -78,24 +97,40 @@ def _prepare() -> None:
     gc.disable()  # finds nothing among so many live objects, and takes a sixth of the time
 
 
-def _make(task: _Task) -> dict[str, Any]:
+def _draw(sweep: Sweep, uri: str, output: Path, latent: bool, data_dir: Path) -> list[str]:
+    from orchestrator.show import Study, draw
+    from orchestrator.tracking import Tracking
+
+    store = Tracking(uri, create=False)
+    study = Study(sweep, store)
+    if study.table.empty:
+        return []
+    lines = draw(study, output / sweep.name, latent, data_dir)
+    if parent_id := store.latest_parent(sweep.name):
+        store.log_folder(parent_id, output / sweep.name)
+    return lines
+
+
+def _page(
+    file: Sweep | Search, key: str, uri: str, data_dir: Path
+) -> tuple[dict[str, Any], str | None]:
     from dashboards.report import page
     from orchestrator.show import Study, told
     from orchestrator.show_report import own_pictures, section
     from orchestrator.show_search import search_section, study_of
     from orchestrator.tracking import Tracking
 
-    store = Tracking(task.uri, create=False)
-    if isinstance(task.file, Sweep):
-        study = Study(task.file, store)
-        with told(study.sweep):
-            return page(section(study, own_pictures(study, task.data_dir)), task.key)
-    study = study_of(task.file, store)
+    store = Tracking(uri, create=False)
+    study = Study(file, store) if isinstance(file, Sweep) else study_of(file, store)
     with told(study.sweep):
-        return page(search_section(task.file, study), task.key)
+        if isinstance(file, Sweep):
+            made = section(study, own_pictures(study, data_dir))
+        else:
+            made = search_section(file, study)
+        return page(made, key), store.latest_parent(file.name)
 
 
-def _write(pages: Sequence[dict[str, Any]], output: Path, uri: str) -> None:
+def _write(pages: Sequence[dict[str, Any]], output: Path, uri: str, parents: Sequence[str]) -> None:
     from dashboards.report import write_report
     from orchestrator.tracking import Tracking
 
@@ -106,6 +141,5 @@ def _write(pages: Sequence[dict[str, Any]], output: Path, uri: str) -> None:
     store = Tracking(uri, create=False)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, output.name).write_bytes(output.read_bytes())
-        for page in pages:
-            if parent_id := store.latest_parent(page["name"]):
-                store.log_folder(parent_id, Path(folder))
+        for parent_id in parents:
+            store.log_folder(parent_id, Path(folder))

@@ -1,8 +1,8 @@
-"""What `figures` does: from the store alone to pictures."""
+"""A sweep in the store to its pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from dashboards.learning import learning_curves, runs_drawn
 from dashboards.published import read_published
 from dashboards.statistics import facets
 from dashboards.strips import strips
-from orchestrator.errors import NOTHING, SpecError
+from orchestrator.errors import SpecError
 from orchestrator.sweep import Sweep
 from orchestrator.table import results_table
 from orchestrator.tracking import Tracking
@@ -92,64 +92,44 @@ class Study:
         return {str(name): runs for name, runs in self.table.groupby("dataset")}
 
 
-def draw_sweeps(
-    sweeps: Sequence[Sweep], store: Tracking, output: Path, latent: bool, data_dir: Path
-) -> Iterator[str]:
-    """Draws sweeps into folders of their names, and stores these on the sweeps' parent runs.
+def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
+    """Draws a sweep that has complete runs into a folder.
 
     Args:
-        sweeps: to be drawn.
-        store: to read, and to add the figures to.
-        output: the folder of folders.
+        study: to be drawn.
+        folder: made if missing.
         latent: whether to draw what models of two dimensions, or of images, have learned, too.
         data_dir: where data sets are.
 
-    Yields:
-        a line on each sweep.
+    Returns:
+        lines on what was drawn.
 
     Raises:
-        SpecError: none of them has complete runs, or one can't be drawn as its file says.
+        SpecError: it can't be drawn as its file says.
     """
-    drawn = 0
-    for sweep in sweeps:
-        study = Study(sweep, store)
-        if study.table.empty:
-            yield f"{sweep.name}: no complete runs yet, nothing to draw"
-            continue
-        drawn += 1
-        folder = output / sweep.name
-        with told(sweep):
-            _draw(study, folder)
-            yield f"{folder}: {len(study.table)} of {len(sweep.runs)} runs"
-            if latent:
-                yield from _draw_latent(study, folder, data_dir)
-        if parent_id := store.latest_parent(sweep.name):
-            store.log_folder(parent_id, folder)
-    if not drawn:
-        raise SpecError(NOTHING)
-
-
-def _draw(study: Study, folder: Path) -> None:
     sweep = study.sweep
-    figures.draw(
-        study.table,
-        name=sweep.name,
-        description=sweep.description,
-        folder=folder,
-        published=study.published,
-        **study.axes,
-    )
-    for stem, figure in {**study.others(), "durations": study.durations()}.items():
-        canvas.save(figure, folder, stem)
+    with told(sweep):
+        figures.draw(
+            study.table,
+            name=sweep.name,
+            description=sweep.description,
+            folder=folder,
+            published=study.published,
+            **study.axes,
+        )
+        for stem, figure in {**study.others(), "durations": study.durations()}.items():
+            canvas.save(figure, folder, stem)
+        more = _draw_latent(study, folder, data_dir) if latent else []
+    return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *more]
 
 
-def _draw_latent(study: Study, folder: Path, data_dir: Path) -> Iterator[str]:
+def _draw_latent(study: Study, folder: Path, data_dir: Path) -> list[str]:
     from orchestrator.show_images import draw_images
     from orchestrator.show_latent import draw_latent
 
     lines = [*draw_latent(study, folder), *draw_images(study, folder, data_dir)]
     nothing = "no complete run has a latent and data of two dimensions, or is of images"
-    yield from lines or [f"{study.sweep.name}: {nothing}"]
+    return lines or [f"{study.sweep.name}: {nothing}"]
 
 
 @contextmanager

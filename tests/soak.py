@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import faults
+from bench import RUNS
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
             counts[fault.__name__] += 1
             print(f"{bench.starts} starts, {time.monotonic() - started:.0f} s, ok", flush=True)
     total = sum(counts.values())
-    print(f"{total} faults of {len(counts)} kinds, {total * faults.RUNS} runs complete, none lost")
+    print(f"{total} faults of {len(counts)} kinds, {total * RUNS} runs complete, none lost")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import faults
 import pandas as pd
 import pytest
+from bench import RUNS, Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 SHORT = {faults.kill_worker, faults.kill_orchestrator, faults.interrupt}
@@ -23,7 +24,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]
     try:
         assert bench.starts == 1
         table = bench.results()
-        assert len(table) == faults.RUNS
+        assert len(table) == RUNS
         yield table
     finally:
         bench.close()
@@ -37,7 +38,7 @@ def test_results_are_those_without_the_fault(
         pytest.skip("only root can mount a small disk")
     seed = random.randrange(2**32)
     print(f"{fault.__name__}: seed {seed}")
-    bench = faults.Bench(tmp_path, seed)
+    bench = Bench(tmp_path, seed)
     try:
         bench = faults.run_with(fault, tmp_path, seed)
         bench.check(expected)

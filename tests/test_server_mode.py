@@ -19,6 +19,7 @@ import faults
 import pandas as pd
 import psutil
 import pytest
+from bench import MIMSWEEP, Bench
 from mlflow import MlflowClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
@@ -157,7 +158,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]
 def test_a_sweep_outlives_an_outage_of_the_server(
     server: Server, expected: pd.DataFrame, tmp_path: Path
 ) -> None:
-    bench = faults.Bench(tmp_path, seed=1, uri=server.uri)
+    bench = Bench(tmp_path, seed=1, uri=server.uri)
     try:
         bench.start()
         bench.until_training()
@@ -179,7 +180,7 @@ def test_a_sweep_outlives_an_outage_of_the_server(
 
 def test_doctor_knows_a_server(server: Server, tmp_path: Path) -> None:
     done = subprocess.run(
-        [faults.MIMSWEEP, "doctor", "--tracking-uri", server.uri],
+        [MIMSWEEP, "doctor", "--tracking-uri", server.uri],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -253,7 +254,7 @@ def test_a_sweep_completes_on_two_ray_nodes(
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     cluster = Cluster(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    bench = faults.Bench(tmp_path / "bench", seed=2, options=["--engine", "ray"])
+    bench = Bench(tmp_path / "bench", seed=2, options=["--engine", "ray"])
     try:
         bench.start()
         bench.until_training()
