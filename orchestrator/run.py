@@ -17,7 +17,7 @@ from orchestrator.choices import IMAGE_SETS
 from orchestrator.dispatch import Dispatcher, Outcome, Policy
 from orchestrator.engines.base import Engine, Place
 from orchestrator.engines.choice import Choice, choose
-from orchestrator.errors import SpecError, TrackingError
+from orchestrator.errors import SpecError
 from orchestrator.plan import plan
 from orchestrator.progress import State, View
 from orchestrator.recorder import Recorder
@@ -101,16 +101,16 @@ def _run(
     if all(run.run_key in complete for run in sweep.runs):
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
-    begun = begin(sweep.name, sweep.description, tracking, *engine())
-    complete.update(begun.recorder.deliver(complete))
-    todo = plan(
-        sweep.name, sweep.runs, complete, options.cohort_size, begun.kind, begun.engine.idle
-    )
-    state = State(sweep.name, len(todo.runs), len(todo.complete))
-    dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state)
-    for cohort in todo.cohorts:
-        dispatcher.add(cohort)
-    outcome = dispatch(dispatcher, begun)
+    kind, made = engine()
+    with closing(made):
+        begun = begin(sweep.name, sweep.description, tracking, kind, made)
+        complete.update(begun.recorder.deliver(complete))
+        todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
+        state = State(sweep.name, len(todo.runs), len(todo.complete))
+        dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state)
+        for cohort in todo.cohorts:
+            dispatcher.add(cohort)
+        outcome = dispatch(dispatcher, begun)
     view.say(state.line())
     if outcome == Outcome({}):
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -150,11 +150,7 @@ def begin(name: str, description: str, tracking: Tracking, kind: str, engine: En
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
     tags = {**environment_tags(), "mimsweep.device": kind}
-    try:
-        parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
-    except TrackingError:
-        engine.close()
-        raise
+    parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
     recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
     return Invocation(parent_id, recorder, kind, engine)
 

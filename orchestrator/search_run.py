@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,7 @@ def run_search(
         view.say(f"{search.name}: all {study.goal} trials are made")
         study.close()
         return _found(Outcome({}), study, tracking, tracking.latest_parent(search.name), output)
-    try:
-        engine = make_engine(search.name, options, choice)
+    with closing(study), closing(make_engine(search.name, options, choice)) as engine:
         begun = begin(search.name, search.description, tracking, choice.kind, engine)
         begun.recorder.deliver(set(tracking.complete(search.name)))
         state = State(search.name, study.left() * len(search.seeds), 0, cost=math.nan)
@@ -83,8 +83,6 @@ def run_search(
         trials = Trials(study, begun.recorder, view, limit)
         dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state, trials)
         outcome = dispatch(dispatcher, begun)
-    finally:
-        study.close()
     view.say(state.line())
     if not study.left():
         shutil.rmtree(checkpoint_dir(search.name), ignore_errors=True)

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-import faults
 import pytest
+from bench import MIMSWEEP, SWEEP, Bench
 from mlflow import MlflowClient
 
 from orchestrator.recorder import Recorder
@@ -26,7 +26,7 @@ grid: {model: [mim, vae], z_dim: [2, 3], seed: 1..3}
 
 def cancel(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [faults.MIMSWEEP, "cancel", "faults.yaml"],
+        [MIMSWEEP, "cancel", "faults.yaml"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -35,7 +35,7 @@ def cancel(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_nothing_to_cancel_is_no_fault(tmp_path: Path) -> None:
-    (tmp_path / "faults.yaml").write_text(faults.SWEEP)
+    (tmp_path / "faults.yaml").write_text(SWEEP)
     done = cancel(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "faults is not being run: nothing to cancel\n"
@@ -44,7 +44,7 @@ def test_nothing_to_cancel_is_no_fault(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_cancelled_sweep_stops_and_can_go_on(tmp_path: Path) -> None:
-    bench = faults.Bench(tmp_path, seed=0)
+    bench = Bench(tmp_path, seed=0)
     (tmp_path / "faults.yaml").write_text(ENDLESS)
     try:
         bench.start()
@@ -65,7 +65,7 @@ def test_a_cancelled_sweep_stops_and_can_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_does_not_stop_is_told(tmp_path: Path) -> None:
-    bench = faults.Bench(tmp_path, seed=0)
+    bench = Bench(tmp_path, seed=0)
     try:
         bench.start()
         bench.until_training()
@@ -100,7 +100,7 @@ def test_an_orchestrator_elsewhere_is_asked_through_the_store(
         "from orchestrator.cli import main\n"
         "main(['cancel', 'faults.yaml'])"
     )
-    (tmp_path / "faults.yaml").write_text(faults.SWEEP)
+    (tmp_path / "faults.yaml").write_text(SWEEP)
     with subprocess.Popen(
         [sys.executable, "-c", elsewhere],
         cwd=tmp_path,

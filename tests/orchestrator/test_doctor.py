@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import faults
 import pytest
+from bench import MIMSWEEP
 
 from orchestrator.doctor import Check, examine, exit_code
 from orchestrator.tracking import Tracking
@@ -68,7 +68,7 @@ def test_a_store_of_another_version_fails(
         database.commit()
     # MLflow has this store open in this process, and does not look again.
     done = subprocess.run(
-        [faults.MIMSWEEP, "doctor", "--tracking-uri", uri],
+        [MIMSWEEP, "doctor", "--tracking-uri", uri],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -95,7 +95,7 @@ def test_exit_codes() -> None:
 @pytest.mark.slow
 def test_the_command_prints_json(tmp_path: Path) -> None:
     done = subprocess.run(
-        [faults.MIMSWEEP, "doctor", "--json", "--tracking-uri", "http://127.0.0.1:9"],
+        [MIMSWEEP, "doctor", "--json", "--tracking-uri", "http://127.0.0.1:9"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -341,7 +341,8 @@ BEFORE_IMAGES = {
 
 @pytest.mark.parametrize("name", BEFORE_IMAGES)
 def test_fields_of_image_models_change_no_key_or_name_of_other_runs(name: str) -> None:
-    runs = load_sweep(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml").runs
+    had = ["seed=1..5"] if name in ("mnist", "priors") else []  # since then they have more
+    runs = load_sweep(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml", had).runs
     text = "".join(run.run_key + run.run_name for run in runs)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == BEFORE_IMAGES[name]
 
