@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -174,8 +175,7 @@ def test_plain_mlflow_ui_in_the_folder_shows_runs_and_artifacts(
         assert row["nll"] == 2.0
         assert math.isnan(row["mi"])
         query = f"{url}/get-artifact?path=spec.yaml&run_id={run_id}"
-        with urllib.request.urlopen(query) as answer:
-            assert answer.read() == b"model: mim\n"
+        assert fetched(query, 60) == b"model: mim\n"
         # And it can be written through.
         parent_id = remote.start_sweep("over http", "", {}, {})
         (second,) = remote.create_runs(parent_id, SPECS[1:], {})
@@ -187,6 +187,20 @@ def test_plain_mlflow_ui_in_the_folder_shows_runs_and_artifacts(
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
+
+
+def fetched(url: str, seconds: float) -> bytes:
+    """What the server answers; MLflow's own client tries again where it refuses, too."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url) as answer:
+                content: bytes = answer.read()
+                return content
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def when_up(url: str, seconds: float) -> Tracking:
