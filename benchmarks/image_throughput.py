@@ -4,13 +4,15 @@
 
 One thread, VAE loss, standard prior, dynamic_mnist's training images from the data folder. The
 variants take turns, and the best of `--repeats` counts, as other work on the machine only slows;
-CPU time. mimsweep's epoch draws and binarises its images too. Last, gradients of `--stack` runs of
-convhvae_2level: one after the other, and stacked by torch.func.vmap, which makes grouped
-convolutions of them: the reason why a cohort of image models is not a stack.
+CPU time. mimsweep's epoch draws and binarises its images too. Then gradients of one minibatch, with
+convolutions in either layout, and by torch.compile where there's a C++ compiler. Last, gradients of
+`--stack` runs of convhvae_2level: one after the other, and stacked by torch.func.vmap, which makes
+grouped convolutions of them: the reason why a cohort of image models is not a stack.
 """
 
 import argparse
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +64,36 @@ def compare(decoder: str, images: int, repeats: int) -> None:
         print(f"{decoder:<18}{name:<26}{images / each:>8.1f} images/s{ratio:>7.2f}x", flush=True)
 
 
+def compare_ways(decoder: str, repeats: int) -> None:
+    """Prints images per second of a gradient, by layout of the convolutions and compiled."""
+    architecture = Architecture(decoder, z_dim=40, pseudo_inputs=0)
+    x = (torch.rand(BATCH, 784) < 0.1).float()
+    noise = Noise.draw(BATCH, 40, torch.device("cpu"), 1)
+
+    def gradient(layout: torch.memory_format, compiled: bool) -> Callable[[], object]:
+        net = architecture.initial(1, x, from_images=False).to(memory_format=layout)
+
+        def loss() -> Tensor:
+            return losses("vae", net, StandardPrior(), x, noise, 1.0).mean()
+
+        made = torch.compile(loss) if compiled else loss
+        return lambda: made().backward()
+
+    variants = {
+        "contiguous": gradient(torch.contiguous_format, False),
+        "channels last": gradient(torch.channels_last, False),
+    }
+    if shutil.which("g++"):
+        variants["channels last, compiled"] = gradient(torch.channels_last, True)
+        start = time.monotonic()
+        variants["channels last, compiled"]()
+        print(f"{decoder:<18}compiling takes {time.monotonic() - start:.0f} s")
+    seconds = best(variants, repeats)
+    for name, each in seconds.items():
+        ratio = seconds["contiguous"] / each
+        print(f"{decoder:<18}{name:<26}{BATCH / each:>8.1f} images/s{ratio:>7.2f}x", flush=True)
+
+
 def compare_stack(runs: int, batch: int, repeats: int) -> None:
     """Prints the seconds that gradients of several runs take, one by one and stacked."""
     architecture = Architecture("convhvae_2level", z_dim=40, pseudo_inputs=0)
@@ -99,6 +131,7 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     for decoder in ("convhvae_2level", "pixelhvae_2level"):
         compare(decoder, options.images, options.repeats)
+        compare_ways(decoder, options.repeats)
     compare_stack(options.stack, BATCH // 2, options.repeats)
     print(f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after")
 
