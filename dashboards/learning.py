@@ -18,7 +18,7 @@ from dashboards.statistics import facets
 
 _PANEL = (2.35, 1.9)  # inches, width and height
 _PANELS = (4, 6)  # where there are many: at least, and at most
-_RUNS = 200  # whose histories are asked for, about: each takes some milliseconds in the store
+_RUNS = 200  # whose histories are asked for, about: a server gives one a call
 _EARLY = 0.97  # share of the losses that the axis shows; the first epochs' are far above
 
 

@@ -123,7 +123,6 @@ class Invocation:
 
     parent_id: str
     recorder: Recorder
-    kind: str
     engine: Engine
 
 
@@ -152,7 +151,7 @@ def begin(name: str, description: str, tracking: Tracking, kind: str, engine: En
     tags = {**environment_tags(), "mimsweep.device": kind}
     parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
     recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
-    return Invocation(parent_id, recorder, kind, engine)
+    return Invocation(parent_id, recorder, engine)
 
 
 def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:

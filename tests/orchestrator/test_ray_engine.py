@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_local_engine import children, endless, kinds, ray, specs, train, until, until_idle
+from engines import children, endless, kinds, ray, specs, train, until, until_idle
 
 from orchestrator.engines.base import CohortEnded, CohortLost, Engine
 from orchestrator.engines.choice import choose
