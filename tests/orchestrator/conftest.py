@@ -1,11 +1,14 @@
 """Stores to work on: copies of one that is made once, as its schema takes seconds."""
 
+import math
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from commands import GOOD, RUNS
 
+from orchestrator.metrics import TABLE_METRICS
 from orchestrator.tracking import MlflowClient, Tracking
 
 
@@ -37,3 +40,36 @@ def tracking(uri: str) -> Tracking:
 def client(uri: str) -> MlflowClient:
     """MLflow's own view of it."""
     return MlflowClient(uri)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    for name in ("MLFLOW_TRACKING_URI", "MIMSWEEP_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def sweep(here: Path) -> Path:
+    (here / "toy.yaml").write_text(GOOD)
+    return here / "toy.yaml"
+
+
+@pytest.fixture
+def store(here: Path, empty_store: Path) -> Tracking:
+    """The sweep's runs in the store of this folder: two complete, and one of each other kind."""
+    shutil.copy(empty_store, here)
+    tracking = Tracking("sqlite:///mlflow.db")
+    parent = tracking.start_sweep("toy", "", {}, {})
+    ids = tracking.create_runs(parent, RUNS[:5], {})
+    for number, run_id in enumerate(ids[:2]):
+        tracking.log_epochs(run_id, [(1, {"train_loss": 2.0, "test_loss": 2.5, "beta": 0.5})])
+        metrics = dict.fromkeys(TABLE_METRICS, float(number)) | {"rmse": math.nan}
+        tracking.finish(run_id, metrics, {})
+    tracking.fail(ids[2], "the training loss turned nan in epoch 7", {})
+    tracking.kill(ids[3:4])
+    return tracking

@@ -1,0 +1,35 @@
+"""The command line in this process, and a small sweep for it."""
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from orchestrator.cli import main
+from orchestrator.spec import RunSpec
+
+GOOD = """\
+name: toy
+fixed: {dataset: toy4}
+grid:
+  seed: 1..3
+  model: [mim, vae]
+"""
+RUNS = [
+    RunSpec(dataset="toy4", seed=seed, model=model)
+    for seed in (1, 2, 3)
+    for model in ("mim", "vae")
+]
+
+
+def mimsweep(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(each) for each in arguments], prog_name="mimsweep")
+
+
+def refused(result: Result, exit_code: int = 2) -> str:
+    """The sentence with which a command ended, which is all it printed."""
+    assert result.exit_code == exit_code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("mimsweep: ")
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr.removeprefix("mimsweep: ").strip()
