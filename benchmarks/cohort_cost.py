@@ -68,7 +68,7 @@ def plain(model: str, mid_dim: int, seeds: list[int], epochs: int) -> Cost:
     """Trains seeds one after the other in the plain loop."""
     from plain_loop import Settings, evaluated, train
 
-    from models.data import load
+    from mimsweep.models.data.loading import load
 
     data, training, measuring, trained, metrics = load("toy4", LOADED), 0.0, 0.0, 0, []
     for seed in seeds:
@@ -85,8 +85,8 @@ def plain(model: str, mid_dim: int, seeds: list[int], epochs: int) -> Cost:
 
 def cohort(model: str, mid_dim: int, seeds: list[int], epochs: int) -> Cost:
     """Trains seeds in a cohort."""
-    from models import cohort as training
-    from models.data import load
+    from mimsweep.models.data.loading import load
+    from mimsweep.models.training import cohort as training
 
     spent = 0.0
     measure = training.evaluate

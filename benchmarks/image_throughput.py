@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.stateless import _reparametrize_module
 
-from models.hvae import Architecture
-from models.image_data import load_images
-from models.image_losses import Noise, losses
-from models.image_run import ImageRun, Settings
-from models.vampprior import StandardPrior
+from mimsweep.models.data.binarised import load_images
+from mimsweep.models.densities.vampprior import StandardPrior
+from mimsweep.models.losses.hvae import Noise, losses
+from mimsweep.models.nets.hvae import Architecture
+from mimsweep.models.training.images.run import ImageRun, Settings
 
 BATCH = 100
 

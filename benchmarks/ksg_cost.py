@@ -63,7 +63,7 @@ def timed(functions: list[Callable[[], T]], repeats: int) -> list[tuple[float, T
 
 def ksg_row(dims: int, points: int, repeats: int) -> list[str]:
     """Returns a line on the KSG estimate."""
-    from models.ksg import ksg_mutual_information
+    from mimsweep.models.measures.ksg import ksg_mutual_information
 
     x, noise = np.random.default_rng(dims).normal(size=(2, points, dims))
     z = 0.8 * x + 0.6 * noise
@@ -78,7 +78,7 @@ def ksg_row(dims: int, points: int, repeats: int) -> list[str]:
 
 def knn_row(dims: int, train_points: int, test_points: int, repeats: int) -> list[str]:
     """Returns a line on KNN accuracy."""
-    from models.metrics import knn_accuracy
+    from mimsweep.models.measures.knn import knn_accuracy
 
     rng = np.random.default_rng(dims)
     labels, truth = (rng.integers(10, size=n) for n in (train_points, test_points))

@@ -19,17 +19,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
-from orchestrator.dispatch import Dispatcher, Policy
-from orchestrator.engines.base import EpochEnded, Place, RunFinished
-from orchestrator.engines.choice import choose
-from orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
-from orchestrator.plan import plan
-from orchestrator.progress import State, view
-from orchestrator.recorder import Recorder
-from orchestrator.spec import RunSpec
-from orchestrator.spool import Spool
-from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.tracking import MlflowClient, Tracking
+from mimsweep.orchestrator.engines.base import EpochEnded, Place, RunFinished
+from mimsweep.orchestrator.engines.choice import choose
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
+from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
+from mimsweep.orchestrator.planning import plan
+from mimsweep.orchestrator.running.dispatch import Dispatcher, Policy
+from mimsweep.orchestrator.running.progress import ProgressState, view
+from mimsweep.orchestrator.running.recorder import Recorder
+from mimsweep.orchestrator.running.spool import Spool
+from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 
 MIMSWEEP = Path(sys.executable).with_name("mimsweep")
 MANY = """
@@ -155,7 +155,7 @@ def training(sweep: Sweep, kind: type[Recorder], workers: int) -> float:
         engine = choice.make(Place("cpu", Path("data"), Path("checkpoints"), 30.0), Path("logs"))
         todo = plan(sweep.name, sweep.runs, (), None, "cpu", workers)
         with view() as shown:
-            state, first = State(sweep.name, len(sweep.runs), 0), FirstEpoch()
+            state, first = ProgressState(sweep.name, len(sweep.runs), 0), FirstEpoch()
             dispatcher = Dispatcher(engine, recorder, shown, Policy(), state, first)
             for cohort in todo.cohorts:
                 dispatcher.add(cohort)

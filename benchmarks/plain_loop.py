@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from models.data import DataSet, load
+from mimsweep.models.data.base import DataSet
+from mimsweep.models.data.loading import load
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ def tested(settings: Settings, model: Model, data: DataSet, epoch: int) -> float
 @torch.no_grad()
 def evaluated(settings: Settings, model: Model, data: DataSet) -> dict[str, float]:
     """Returns the four published metrics on the final test set."""
-    from models.ksg import ksg_mutual_information
-    from models.metrics import knn_accuracy
+    from mimsweep.models.measures.knn import knn_accuracy
+    from mimsweep.models.measures.ksg import ksg_mutual_information
 
     (x, labels), (train_x, train_labels) = (
         data.draw(split, settings.seed, 0) for split in ("final", "knn")

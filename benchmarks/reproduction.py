@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboards.published import Section, read_published, write_reproduction
+from mimsweep.dashboards.statistics.published import Section, read_published, write_reproduction
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = {

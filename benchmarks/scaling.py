@@ -63,8 +63,9 @@ def by_workers() -> None:
 
 def cost(model: str, mid_dim: int, runs: int, q_x_samples: str = "conditional") -> float:
     """Returns ms of CPU time of a run and epoch in a cohort: the least of several epochs."""
-    from models.cohort import Cohort, Run, Training
-    from models.data import load
+    from mimsweep.models.data.loading import load
+    from mimsweep.models.training.cohort import Cohort, Training
+    from mimsweep.models.training.runs import Run
 
     members = tuple(Run(str(seed), seed, 1e-3, 1, 100) for seed in range(1, runs + 1))
     cohort = Cohort(

@@ -77,7 +77,7 @@ def mimsweep(options: argparse.Namespace, folder: Path, parallel: int, *more: st
         cwd=folder, capture_output=True, text=True, check=True,
     )  # fmt: skip
     seconds, cpu = time.monotonic() - start, cpu_of_children() - before
-    from orchestrator.tracking import Tracking
+    from mimsweep.orchestrator.tracking.writer import Tracking
 
     epochs = int(Tracking(uri, create=False).frame("cost")["epochs_run"].sum())
     name = f"mimsweep, parallel {parallel} {' '.join(more)}".strip()
@@ -125,7 +125,7 @@ def optimize(options: argparse.Namespace) -> None:
     from optuna.study import MaxTrialsCallback
     from plain_loop import Settings, evaluated, train
 
-    from models.data import load
+    from mimsweep.models.data.loading import load
 
     torch.set_num_threads(1)
     data = load("toy4", Path("data"))

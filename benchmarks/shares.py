@@ -24,9 +24,9 @@ import numpy as np
 from machine import in_one_thread, machine, table
 
 if TYPE_CHECKING:
-    from models.data import Split
-    from models.sampling import Moment
-    from models.stack import Stack
+    from mimsweep.models.data.base import Split
+    from mimsweep.models.steps.sampling import SeedEpoch
+    from mimsweep.models.training.stack import Stack
 
 SHARING = 20
 SPLITS: tuple["Split", ...] = ("train", "test")
@@ -70,15 +70,17 @@ class Profile:
     """The parts of one shape's runs, in CPU seconds of a run."""
 
     def __init__(self, shape: Shape, runs: int, epochs: int, folder: Path) -> None:
-        from models.cache import Cached
-        from models.cohort import Cohort, Run
-        from models.data import Mixture, load
-        from models.sampling import Sampler
-        from models.stack import Stack
+        from mimsweep.models.data.cache import Cached
+        from mimsweep.models.data.loading import load
+        from mimsweep.models.data.toys import ToyMixture
+        from mimsweep.models.steps.sampling import Sampler
+        from mimsweep.models.training.cohort import Cohort
+        from mimsweep.models.training.runs import Run
+        from mimsweep.models.training.stack import Stack
 
         data = load(shape.dataset, Path(os.environ.get("MIMSWEEP_DATA_DIR", "data")))
         self._drawn = data
-        if not isinstance(data, Mixture):
+        if not isinstance(data, ToyMixture):
             data = Cached(data, shape.dataset, folder, 2**33)
         self._seeds, self._epochs = list(range(1, runs + 1)), epochs
         self._cohort = Cohort(
@@ -91,8 +93,8 @@ class Profile:
         sampler = Sampler(data, 128, shape.z_dim, torch.device("cpu"))
         self._stack = Stack(objective, sampler, self._seeds)
         for epoch in (1, 2, 3):  # latents that are worth a measure
-            moments = [(seed, epoch) for seed in self._seeds]
-            self._stack.train_epoch(moments, [1e-3] * runs, [1.0] * runs)
+            seed_epochs = [(seed, epoch) for seed in self._seeds]
+            self._stack.train_epoch(seed_epochs, [1e-3] * runs, [1.0] * runs)
         self._folder = folder
 
     def parts(self) -> dict[str, float]:
@@ -102,13 +104,15 @@ class Profile:
 
     def _of_epochs(self) -> dict[str, float]:
         stack, runs = self._stack, len(self._seeds)
-        sampler, moments = stack.sampler, [(seed, 1) for seed in self._seeds]
+        sampler, seed_epochs = stack.sampler, [(seed, 1) for seed in self._seeds]
         names = stack.objective.noise_names(decoder_samples=True)
         read = {s: seconds(lambda s=s: sampler.data.draw(s, 1, 1)) for s in SPLITS}
-        drawn = {s: seconds(lambda s=s: list(sampler.parts(s, moments, names))) for s in SPLITS}
-        forward = seconds(lambda: _tested(stack, "train", moments)) - drawn["train"]
+        drawn = {
+            s: seconds(lambda s=s: list(sampler.minibatches(s, seed_epochs, names))) for s in SPLITS
+        }
+        forward = seconds(lambda: _tested(stack, "train", seed_epochs)) - drawn["train"]
         rates, betas = [1e-3] * runs, [1.0] * runs
-        learning = seconds(lambda: stack.train_epoch(moments, rates, betas)) - drawn["train"]
+        learning = seconds(lambda: stack.train_epoch(seed_epochs, rates, betas)) - drawn["train"]
         optimiser = _adam(stack.weights.shape, sampler.count("train"))
         shares = {
             "data": runs * (sum(read.values()) + self._shared()),
@@ -116,7 +120,7 @@ class Profile:
             "forward": forward,
             "backward": learning - forward - optimiser,
             "optimiser": optimiser,
-            "test": seconds(lambda: stack.test_epoch(moments)) - drawn["test"],
+            "test": seconds(lambda: stack.test_epoch(seed_epochs)) - drawn["test"],
         }
         return {name: value / runs * self._epochs for name, value in shares.items()}
 
@@ -127,7 +131,7 @@ class Profile:
         return seconds(lambda: self._drawn.draw("train", 1, 1)) / SHARING
 
     def _of_measures(self) -> dict[str, float]:
-        from models import evaluate
+        from mimsweep.models.measures import latent as evaluate
 
         stack, spent = self._stack, {"KSG": 0.0, "KNN": 0.0}
 
@@ -152,7 +156,7 @@ class Profile:
     def _events(self) -> float:
         from safetensors.torch import save
 
-        from orchestrator.engines.base import EpochEnded, RunFinished
+        from mimsweep.orchestrator.engines.base import EpochEnded, RunFinished
 
         weights = self._stack.present_weights(0)
         epoch = EpochEnded("key", 1, dict.fromkeys(("train_loss", "test_loss", "beta", "lr"), 1.0))
@@ -164,8 +168,8 @@ class Profile:
     def _tracking(self) -> float:
         from safetensors.torch import save
 
-        from orchestrator.spec import RunSpec
-        from orchestrator.tracking import Tracking
+        from mimsweep.orchestrator.files.spec import RunSpec
+        from mimsweep.orchestrator.tracking.writer import Tracking
 
         tracking = Tracking(f"sqlite:///{self._folder}/mlflow.db")
         parent = tracking.start_sweep("shares", "", {}, {})
@@ -188,27 +192,27 @@ class Profile:
         return spent
 
 
-def _tested(stack: "Stack", split: "Split", moments: list["Moment"]) -> None:
+def _tested(stack: "Stack", split: "Split", seed_epochs: list["SeedEpoch"]) -> None:
     names = stack.objective.noise_names(decoder_samples=True)
-    for part in stack.sampler.parts(split, moments, names):
-        stack.steps.test_part(stack.objective, stack.weights, part)
+    for batches in stack.sampler.minibatches(split, seed_epochs, names):
+        stack.steps.test_steps(stack.objective, stack.weights, batches)
 
 
 def _adam(shape: tuple[int, int], steps: int) -> float:
     """Returns the time of Adam's steps on rows of weights with shape (R, P)."""
-    from models.fused import ADAM
-    from models.fused_kernel import State, _adam
-    from models.jit import compiled
+    from mimsweep.models.jit import compiled
+    from mimsweep.models.steps.cpu.fused import ADAM
+    from mimsweep.models.steps.cpu.kernel import StackArrays, _adam
 
     @compiled
-    def make(state: State, gradient: np.ndarray, constants: np.ndarray) -> None:
+    def make(state: StackArrays, gradient: np.ndarray, constants: np.ndarray) -> None:
         for r in range(state.weights.shape[0]):
             for s in range(state.size.shape[0]):
                 _adam(state, s, r, gradient, constants)
 
     ones = np.ones(shape, np.float32)
     rates = np.full((steps, shape[0]), 1e-3, np.float32)
-    state = State(ones.copy(), ones.copy(), ones.copy(), rates, rates)
+    state = StackArrays(ones.copy(), ones.copy(), ones.copy(), rates, rates)
     return seconds(lambda: make(state, ones[0], ADAM))
 
 

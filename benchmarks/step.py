@@ -69,12 +69,15 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     """Returns a function that makes `STEPS` steps of a stack."""
     import torch
 
-    from models import eager, fused, graphs
-    from models.latent import LatentModel
-    from models.losses import Noise, Objective
-    from models.nn import initial_weights
-    from models.optim import Adam, Pace
-    from models.sampling import Part
+    from mimsweep.models.losses.base import Noise
+    from mimsweep.models.losses.named import objective as make_objective
+    from mimsweep.models.nets.latent import LatentModel
+    from mimsweep.models.nets.linear import initial_weights
+    from mimsweep.models.steps import eager
+    from mimsweep.models.steps.adam import Adam
+    from mimsweep.models.steps.base import Minibatches, Schedule
+    from mimsweep.models.steps.cpu import fused
+    from mimsweep.models.steps.gpu import graphs
 
     runs, device = shape.runs, shape.device
     latent = LatentModel(shape.x_dim, Z_DIM, shape.mid_dim, 2, "tanh", 1e-6)
@@ -87,10 +90,10 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
         for features in (shape.x_dim, Z_DIM, Z_DIM, shape.x_dim)
     )
     noise = Noise(z, anchor, noise_x) if shape.model == "mim" else Noise(z)
-    pace = Pace(torch.ones(runs, 1, device=device), *coefficients)
-    objective, part = Objective(shape.model, latent), Part(x, noise, BATCH)
+    schedule = Schedule(torch.ones(runs, 1, device=device), *coefficients)
+    objective, part = make_objective(shape.model, latent), Minibatches(x, noise, BATCH)
     steps = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}[implementation]
-    return lambda: steps.train_part(objective, weights, adam, part, pace)
+    return lambda: steps.train_steps(objective, weights, adam, part, schedule)
 
 
 def plain(shape: Shape) -> Callable[[], object]:

@@ -1,1 +1,1 @@
-"""Tidy frames of runs to statistics, figures and reports. Knows no MLflow."""
+"""Tables of runs to statistics, figures and the HTML report; knows no MLflow."""

@@ -1,1 +1,1 @@
-"""Pure torch: (weights, data, noise) to tensors. No MLflow, click, logging or global seed."""
+"""The maths: (weights, data, noise) to tensors, trained and measured; pure torch."""

@@ -26,7 +26,7 @@ class Data:
 
     Attributes:
         dims: D, the size of an item.
-        load: data folder to the data set, a `models.data.DataSet`.
+        load: data folder to the data set, a `models.data.base.DataSet`.
         binary: whether items are probabilities of bits.
         known: whether its `log_prob` tells the true log P(x), so that q(x) can be its anchor.
     """
@@ -42,7 +42,7 @@ class Loss:
     """A loss of a user's.
 
     Attributes:
-        function: a `models.losses.LossFunction`.
+        function: a `models.losses.base.LossFunction`.
         decoder_samples: whether it gets noise for samples of the decoder, once β = 1.
     """
 
@@ -78,7 +78,7 @@ def add_density(name: str, make: Callable[..., Any]) -> None:
     Args:
         name: the value.
         make: (prefix of names of weights, dims, components, min_scale) to an object with `shapes`,
-            `start` and `__call__` as `models.priors.Gaussian` has them.
+            `start` and `__call__` as `models.densities.learned.Gaussian` has them.
     """
     DENSITIES[name] = make
 

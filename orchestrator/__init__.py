@@ -1,1 +1,1 @@
-"""From a sweep file to tracked runs: planning, dispatch, tracking, command line."""
+"""From a sweep file to complete runs in the store, and from the store to what people read."""

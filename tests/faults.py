@@ -13,7 +13,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
-from bench import Bench
+
+from tests.bench import Bench
 
 
 def kill_worker(bench: Bench) -> None:

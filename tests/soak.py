@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import faults
-from bench import RUNS
+from tests import faults
+from tests.bench import RUNS
 
 
 def main() -> None:

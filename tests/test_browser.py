@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.cli import main
-from orchestrator.tracking import Tracking
+from mimsweep.orchestrator.cli.main import main
+from mimsweep.orchestrator.tracking.writer import Tracking
 
 pytestmark = pytest.mark.slow
 
@@ -158,7 +158,7 @@ def pages(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    script = "from orchestrator.cli import main; main()"
+    script = "from mimsweep.orchestrator.cli.main import main; main()"
     command = [sys.executable, "-c", script, "ui", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with (folder / "ui.log").open("wb") as log:

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from orchestrator import cli
-from orchestrator.metrics import EPOCH_METRICS
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.cli import main as cli
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.metrics import EPOCH_METRICS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -15,8 +15,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from orchestrator.metrics import FINAL_METRICS, IMAGE_METRICS
-from orchestrator.tracking import MlflowClient, Tracking
+from mimsweep.orchestrator.metrics import FINAL_METRICS, IMAGE_METRICS
+from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 
 pytestmark = [
     pytest.mark.slow,

@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def mimsweep(
     *arguments: str, path: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess:
-    code = "from orchestrator.cli import main; main()"
+    code = "from mimsweep.orchestrator.cli.main import main; main()"
     more = [str(path)] if path else []
     paths = os.pathsep.join([str(DOCUMENT.parents[1]), *more, *sys.path])
     return subprocess.run(

@@ -3,10 +3,11 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import faults
 import pandas as pd
 import pytest
-from bench import RUNS, Bench
+
+from tests import faults
+from tests.bench import RUNS, Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 SHORT = {faults.kill_worker, faults.kill_orchestrator, faults.interrupt}

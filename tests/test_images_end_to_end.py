@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.metrics import IMAGE_METRICS
-from orchestrator.tracking import MlflowClient, Tracking
+from mimsweep.orchestrator.metrics import IMAGE_METRICS
+from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.test_end_to_end import Place
 
 pytestmark = [

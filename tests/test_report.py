@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.cli import main
-from orchestrator.sweep import load_sweep
-from orchestrator.tracking import Tracking
+from mimsweep.orchestrator.cli.main import main
+from mimsweep.orchestrator.files.sweep import load_sweep
+from mimsweep.orchestrator.tracking.writer import Tracking
 
 SWEEP = """\
 name: small

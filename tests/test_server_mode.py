@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import faults
 import pandas as pd
 import psutil
 import pytest
-from bench import MIMSWEEP, Bench
 from mlflow import MlflowClient
+
+from tests import faults
+from tests.bench import MIMSWEEP, Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
 

@@ -1,1 +1,1 @@
-"""Where cohorts run: one small protocol, one module per place."""
+"""Where cohorts train: one protocol, and its engines."""

@@ -6,8 +6,8 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
+from mimsweep.orchestrator.files.spec import RunSpec
 
 GATHER_SECONDS = 0.1
 """How long an actor gathers events before it sends them."""
@@ -29,7 +29,7 @@ class Actor:
     def train(self, number: int, runs: Sequence[RunSpec]) -> None:
         """Trains a cohort; `events` tells what happens."""
         try:
-            from orchestrator.engines.training import train  # torch, only for who trains
+            from mimsweep.orchestrator.engines.training import train  # torch, only for who trains
 
             for event in train(number, runs, self.place, lambda: self._take_commands(number)):
                 self._tell(event)

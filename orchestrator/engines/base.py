@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.files.spec import RunSpec
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.cohort import Progress, State
+from mimsweep.models.training.runs import CohortState, Progress
 
 Row = list[float]
 """An epoch of a run: its number, then the values of `metrics.EPOCH_METRICS`."""
@@ -49,7 +49,7 @@ class Saved:
     record: Record
 
 
-def write(path: Path, state: State, records: Mapping[str, Record]) -> None:
+def write(path: Path, state: CohortState, records: Mapping[str, Record]) -> None:
     """Stores the live runs of a cohort, in place of the checkpoint before.
 
     Args:

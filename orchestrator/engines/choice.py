@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.engines.base import Engine, Place
-from orchestrator.engines.inline import InlineEngine
-from orchestrator.engines.local import LocalEngine, local_slots
-from orchestrator.errors import SpecError
+from mimsweep.orchestrator.engines.base import Engine, Place
+from mimsweep.orchestrator.engines.inline import InlineEngine
+from mimsweep.orchestrator.engines.local import LocalEngine, local_slots
+from mimsweep.orchestrator.errors import SpecError
 
 ENGINES = ("local", "ray", "inline")
 
@@ -39,7 +39,7 @@ def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float
     """
     if engine == "ray":
         try:
-            from orchestrator.engines.ray import RayEngine, ray_slots
+            from mimsweep.orchestrator.engines.ray import RayEngine, ray_slots
         except ModuleNotFoundError as error:
             raise SpecError(
                 f"--engine ray: {error.name} is not installed; pip install 'mimsweep[ray]'"

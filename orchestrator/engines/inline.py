@@ -4,8 +4,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
+from mimsweep.orchestrator.files.spec import RunSpec
 
 
 class InlineEngine:
@@ -29,7 +29,7 @@ class InlineEngine:
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort; it goes on in `events`."""
-        from orchestrator.engines.training import train  # torch, only for who trains here
+        from mimsweep.orchestrator.engines.training import train  # torch, only for who trains here
 
         assert self._cohort is None
         self._cohort = cohort

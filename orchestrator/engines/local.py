@@ -11,9 +11,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
-from orchestrator.errors import SpecError
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.spec import RunSpec
 
 # glibc gives buffers this size back to the kernel at each free, and every operation of a training
 # step would fault its pages in anew (a quarter of a step in a stack of ten).
@@ -108,7 +108,7 @@ class _Worker:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(parents=True, exist_ok=True)
         # -P: a folder `models` where the user happens to be is not ours.
-        command = [sys.executable, "-P", "-m", "orchestrator.engines.worker"]
+        command = [sys.executable, "-P", "-m", "mimsweep.orchestrator.engines.worker"]
         with theirs, log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal is the orchestrator's to handle.
             self._process = subprocess.Popen(

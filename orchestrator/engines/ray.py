@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 # Read by ray as it is imported.
@@ -21,11 +20,11 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
-from orchestrator.engines.actor import Actor
-from orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
-from orchestrator.engines.local import KEEP_MEMORY, ONE_THREAD
-from orchestrator.errors import SpecError, TrainingError
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.engines.actor import Actor
+from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
+from mimsweep.orchestrator.engines.local import KEEP_MEMORY, ONE_THREAD
+from mimsweep.orchestrator.errors import SpecError, TrainingError
+from mimsweep.orchestrator.files.spec import RunSpec
 
 _OBJECT_STORE_BYTES = 200 * 2**20
 _FETCH_SECONDS = 60.0
@@ -220,11 +219,7 @@ def _connect(workers: int | None) -> None:
         _reach(address)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        # Ray puts the current folder on the path of its workers: it must be that of this code.
-        with contextlib.chdir(Path(__file__).parents[2]):
-            ray.init(
-                address or "local", log_to_driver=False, logging_level=logging.ERROR, **options
-            )
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = (

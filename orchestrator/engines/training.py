@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from models import cohort as training
-from models import registry
-from models.cache import Cached
-from models.data import DataSet, Mixture, load
-from models.image_data import ImageSet, load_images
-from models.image_training import ImageCohort, ImageTraining
-from orchestrator.engines import checkpoint
-from orchestrator.engines.base import (
+from mimsweep.models import registry
+from mimsweep.models.data.base import DataSet
+from mimsweep.models.data.binarised import ImageSet, load_images
+from mimsweep.models.data.cache import Cached
+from mimsweep.models.data.loading import load
+from mimsweep.models.data.toys import ToyMixture
+from mimsweep.models.training import runs as trained
+from mimsweep.models.training.cohort import Cohort, Training
+from mimsweep.models.training.images.cohort import ImageCohort, ImageTraining
+from mimsweep.orchestrator.engines import checkpoint
+from mimsweep.orchestrator.engines.base import (
     CohortEnded,
     CohortLost,
     Command,
@@ -29,9 +32,9 @@ from orchestrator.engines.base import (
     RunFailed,
     RunFinished,
 )
-from orchestrator.engines.checkpoint import Record
-from orchestrator.metrics import EPOCH_METRICS
-from orchestrator.spec import VARIES_IN_COHORT, RunSpec
+from mimsweep.orchestrator.engines.checkpoint import Record
+from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
+from mimsweep.orchestrator.metrics import EPOCH_METRICS
 
 CACHE_BYTES = 8 * 2**30
 """Most disk space for the training passes of a sweep's image data; removed when it is complete."""
@@ -71,19 +74,19 @@ def _too_large(error: Exception) -> bool:
 
 def _data(name: str, place: Place) -> DataSet:
     data = load(name, place.data_dir)
-    if isinstance(data, Mixture) or name in registry.DATA:
+    if isinstance(data, ToyMixture) or name in registry.DATA:
         return data  # drawn in less time than read; a user's may be another tomorrow
     return Cached(data, name, place.checkpoint_dir / "data", CACHE_BYTES)
 
 
 def _training(
     runs: Sequence[RunSpec], place: Place
-) -> tuple[training.Training | ImageTraining, dict[str, float]]:
+) -> tuple[Training | ImageTraining, dict[str, float]]:
     """Returns a cohort ready to train, and metrics that say on what."""
     first = runs[0]
     if not first.of_images:
         data = _data(first.dataset, place)
-        return training.Training(cohort_of(runs), data, place.device), {}
+        return Training(cohort_of(runs), data, place.device), {}
     images = load_images(first.dataset, place.data_dir, first.train_items, first.test_items)
     return ImageTraining(image_cohort_of(runs), images, place.device), _origin(first, images)
 
@@ -130,20 +133,20 @@ class _Cohort:
                 self._records |= {run.run_key: Record([], 0.0) for run in runs}
                 self._training.add(members(runs))
 
-    def _message(self, event: training.Event) -> Event:
+    def _message(self, event: trained.Event) -> Event:
         self._clock()
         record = self._records[event.key]
         match event:
-            case training.EpochEnd(key=key, epoch=epoch):
+            case trained.EpochEnd(key=key, epoch=epoch):
                 record.epochs.append([epoch, *(getattr(event, name) for name in EPOCH_METRICS)])
                 if self._place.snapshots:
                     kept = self._snapshots.setdefault(key, [])
                     kept.append(self._training.weights(key))
                 return _epoch(key, record.epochs[-1])
-            case training.RunEnd(key=key, metrics=metrics, weights=weights):
+            case trained.RunEnd(key=key, metrics=metrics, weights=weights):
                 metrics = {**metrics, **self._origin, "seconds": record.seconds}
                 return RunFinished(key, metrics, _saved(weights), self._film(key))
-            case training.RunFailed(key=key, reason=reason):
+            case trained.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 
     def _film(self, key: str) -> bytes:
@@ -179,9 +182,9 @@ def _epoch(key: str, row: Sequence[float]) -> EpochEnded:
     return EpochEnded(key, int(row[0]), dict(zip(EPOCH_METRICS, row[1:], strict=True)))
 
 
-def cohort_of(runs: Sequence[RunSpec]) -> training.Cohort:
+def cohort_of(runs: Sequence[RunSpec]) -> Cohort:
     """Returns runs, which agree on all fields but `VARIES_IN_COHORT`, as `models` takes them."""
-    return training.Cohort(**_shared(training.Cohort, runs[0]), runs=members(runs))
+    return Cohort(**_shared(Cohort, runs[0]), runs=members(runs))
 
 
 def image_cohort_of(runs: Sequence[RunSpec]) -> ImageCohort:
@@ -189,13 +192,13 @@ def image_cohort_of(runs: Sequence[RunSpec]) -> ImageCohort:
     return ImageCohort(**_shared(ImageCohort, runs[0]), runs=members(runs))
 
 
-def _shared(kind: type[training.Cohort | ImageCohort], run: RunSpec) -> dict[str, Any]:
+def _shared(kind: type[Cohort | ImageCohort], run: RunSpec) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(kind) if field.name != "runs"}
 
 
-def members(runs: Sequence[RunSpec]) -> tuple[training.Run, ...]:
+def members(runs: Sequence[RunSpec]) -> tuple[trained.Run, ...]:
     """Returns what differs between the runs of a cohort."""
     return tuple(
-        training.Run(key=run.run_key, **{field: getattr(run, field) for field in VARIES_IN_COHORT})
+        trained.Run(key=run.run_key, **{field: getattr(run, field) for field in VARIES_IN_COHORT})
         for run in runs
     )

@@ -1,16 +1,16 @@
 """A worker process: trains the cohorts that come through a pipe, and streams events back.
 
-Run as `python -m orchestrator.engines.worker FD`. Down the pipe come a `Place` first, then cohorts
-(number, runs), and, while one is in training, commands to it. It ends when the other end is
-closed, so no worker outlives its orchestrator by more than an epoch.
+Run as `python -m mimsweep.orchestrator.engines.worker FD`. Down the pipe come a `Place` first,
+then cohorts (number, runs), and, while one is in training, commands to it. It ends when the other
+end is closed, so no worker outlives its orchestrator by more than an epoch.
 """
 
 import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from orchestrator.engines.base import Command, Drop, Join, Place
-from orchestrator.engines.training import train
+from mimsweep.orchestrator.engines.base import Command, Drop, Join, Place
+from mimsweep.orchestrator.engines.training import train
 
 
 def main(fd: str) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.cohort import Cohort, Event, Run, RunEnd, train
-from models.data import DataSet, Split, has_pairs, load
+from mimsweep.models.data.base import DataSet, Split, has_pairs
+from mimsweep.models.data.loading import load
+from mimsweep.models.training.cohort import Cohort, train
+from mimsweep.models.training.runs import Event, Run, RunEnd
 
 RUNS = (
     Run("plain", seed=1, lr=1e-3, warmup=2, epochs=5),

@@ -15,10 +15,10 @@ from torch.distributions import (
     Normal,
 )
 
-from models.data import load
-from models.latent import LatentModel
-from models.losses import Noise, Objective
-from models.nn import named_views
+from mimsweep.models.data.loading import load
+from mimsweep.models.layout import named_views
+from mimsweep.models.losses.base import Noise, Objective
+from mimsweep.models.nets.latent import LatentModel
 
 DATA = load("toy4_3", Path())
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from models.data import Split
-from models.losses import Noise
-from models.sampling import Moment, Sampler
+from mimsweep.models.data.base import Split
+from mimsweep.models.losses.base import Noise
+from mimsweep.models.steps.sampling import Sampler, SeedEpoch
 
 
 def minibatches(
-    sampler: Sampler, split: Split, moments: Sequence[Moment], noise_names: Sequence[str]
+    sampler: Sampler, split: Split, seed_epochs: Sequence[SeedEpoch], noise_names: Sequence[str]
 ) -> Iterator[tuple[Tensor, Noise]]:
     """Yields x with shape (R, B', D) and its noise (R, B', ·) of each minibatch."""
-    for part in sampler.parts(split, moments, noise_names):
-        yield from map(part.minibatch, range(len(part)))
+    for batches in sampler.minibatches(split, seed_epochs, noise_names):
+        yield from map(batches.minibatch, range(len(batches)))

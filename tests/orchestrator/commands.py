@@ -4,8 +4,8 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from orchestrator.cli import main
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.cli.main import main
+from mimsweep.orchestrator.files.spec import RunSpec
 
 GOOD = """\
 name: toy

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import GOOD, RUNS
 
-from orchestrator.metrics import TABLE_METRICS
-from orchestrator.tracking import MlflowClient, Tracking
+from mimsweep.orchestrator.metrics import TABLE_METRICS
+from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
+from tests.orchestrator.commands import GOOD, RUNS
 
 
 @pytest.fixture(scope="session")

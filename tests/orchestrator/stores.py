@@ -1,7 +1,7 @@
 """Runs of a sweep, and its start in a store."""
 
-from orchestrator.spec import RunSpec
-from orchestrator.tracking import Tracking
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.tracking.writer import Tracking
 
 SPECS = [RunSpec(dataset="toy4", model=model, seed=2) for model in ("mim", "vae")]
 

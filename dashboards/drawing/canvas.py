@@ -1,0 +1,73 @@
+"""Figures to files: the same input gives the same bytes, and no path or date gets into them."""
+
+import functools
+import io
+import os
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from mimsweep.dashboards.drawing import style
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def styled(function: Callable[P, T]) -> Callable[P, T]:
+    """Makes a function draw in our style, whatever the user's matplotlib is set to."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.rc_context(style.RC):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def wrapped(text: str, width: float) -> str:
+    """Returns text in lines of so many characters, with nothing that matplotlib takes for TeX."""
+    return textwrap.fill(text, int(width)).replace("$", r"\$")  # else matplotlib reads TeX in it
+
+
+@styled
+def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """Writes `stem`.png and `stem`.svg into a folder; returns their paths."""
+    _lay_out(figure)
+    png, svg = folder / f"{stem}.png", folder / f"{stem}.svg"
+    undated = {"Title": title_of(figure), "Software": None}
+    replace(png, lambda part: figure.savefig(part, format="png", metadata=undated))
+    replace(svg, lambda part: part.write_text(to_svg(figure), encoding="utf-8"))
+    return [png, svg]
+
+
+@styled
+def to_svg(figure: Figure) -> str:
+    """Returns a figure as an SVG document."""
+    _lay_out(figure)
+    text = io.StringIO()
+    unsigned = {"Title": title_of(figure), "Date": None, "Creator": None}
+    figure.savefig(text, format="svg", metadata=unsigned)
+    return text.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Places everything, once and for all: else each file costs a second drawing to do it."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
+def title_of(figure: Figure) -> str:
+    """Returns a figure's title in one line of plain text."""
+    return figure.get_suptitle().replace("\n", " ").replace(r"\$", "$")
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes beside `path`, then renames, so that a killed process leaves no half file."""
+    part = path.with_name(f".{path.name}.part")
+    write(part)
+    os.replace(part, path)

@@ -1,0 +1,63 @@
+"""Claims and verdicts in words, the same in the terminal and in a report."""
+
+from collections.abc import Mapping
+
+from mimsweep.dashboards.drawing import style
+from mimsweep.dashboards.statistics.claims import Claim, Judgement
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Returns a number to so many significant digits, with a true minus sign."""
+    if value != value:
+        return "n/a"
+    text = f"{value:.{digits}g}"
+    if "e" in text and 1e-4 <= abs(value) < 1e6:
+        text = f"{value:.0f}"
+    return text.replace("-", MINUS)
+
+
+def fields(values: Mapping[str, object]) -> str:
+    """Returns `z_dim = 4, model = vae`."""
+    return ", ".join(f"{name} = {style.value(value)}" for name, value in values.items())
+
+
+def cell_text(judgement: Judgement) -> str:
+    """Returns the numbers of the decisive cell in a sentence."""
+    cell = judgement.decisive
+    if cell is None:
+        return ""
+    which = "decided" if judgement.verdict == "fails" else "weakest"
+    where = f"{which} at {fields(cell.fields)}: " if cell.fields else ""
+    effect = (
+        "Kendall\N{RIGHT SINGLE QUOTATION MARK}s τ"
+        if judgement.claim.along
+        else "Cliff\N{RIGHT SINGLE QUOTATION MARK}s δ"
+    )
+    kind = "change" if judgement.claim.along else "difference"
+    interval = "" if cell.low != cell.low else f" [{number(cell.low)}, {number(cell.high)}]"
+    return (
+        f"{where}{kind} of {judgement.claim.metric} {number(cell.difference)}{interval}, "
+        f"{effect} {number(cell.delta, 2)}, n = {cell.pairs}"
+    )
+
+
+def claim_text(claim: Claim) -> str:
+    """Returns what is compared: `mi: model = mim greater than model = vae, where z_dim >= 4`."""
+    if claim.along:
+        text = f"{claim.metric} {'rises' if claim.sign > 0 else 'falls'} with {claim.along}"
+    else:
+        other = fields(claim.than) if isinstance(claim.than, Mapping) else style.value(claim.than)
+        way = "greater" if claim.sign > 0 else "less"
+        text = f"{claim.metric} of {fields(claim.group)} {way} than {other}"
+    where = " and ".join(f"{name} {op} {style.value(value)}" for name, op, value in claim.where)
+    return f"{text}, where {where}" if where else text
+
+
+def p_text(judgement: Judgement) -> str:
+    """Returns the corrected p of the test that decided, or of both."""
+    holds, fails = f"{number(judgement.p_holds, 2)}", f"{number(judgement.p_fails, 2)}"
+    if judgement.verdict == "undecided":
+        return f"{holds} that it holds, {fails} that it fails"
+    return holds if judgement.verdict == "holds" else fails

@@ -1,0 +1,1 @@
+"""Intervals over seeds, verdicts on claims, and the comparison with published points."""

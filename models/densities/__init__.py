@@ -1,0 +1,1 @@
+"""Log-densities, in nats, and reparameterised samples."""

@@ -1,0 +1,1 @@
+"""What a run minimises: a file per published method."""

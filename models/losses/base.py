@@ -1,0 +1,112 @@
+"""What a loss is, and what it is given (arXiv 1910.03175; experiments.md section 3).
+
+A loss is of a stack of runs, in terms of the joint densities p(x, z) = p(x|z) p(z) and
+q(x, z) = q(z|x) q(x), by one sample each, reparameterised. On encoder samples q(x) is by default
+the marginal log q(x) = log p(x|z) + log p(z) − log q(z|x). Other p(z) and q(x):
+`models.nets.latent.Options`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mimsweep.models import registry
+from mimsweep.models.layout import Weights
+from mimsweep.models.losses.annealing import annealed_beta
+from mimsweep.models.nets.latent import LatentModel
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard Gaussian noise of a minibatch; what a loss doesn't use is None.
+
+    Of S minibatches at once the shapes have a leading S. What is drawn from a mixture has one
+    feature more, uniform in [0, 1), that chooses the component.
+
+    Attributes:
+        z: of z ~ q(z|x), with shape (R, B, Z).
+        anchor: z ~ P(z) itself, with shape (R, B, Z); noise of it where P(z) is learned.
+        x: of x ~ p(x|z), with shape (R, B, D).
+        z_marginal: of the fresh z' ~ q(z'|x) in log q(x), with shape (R, B, Z).
+    """
+
+    z: Tensor
+    anchor: Tensor | None = None
+    x: Tensor | None = None
+    z_marginal: Tensor | None = None
+
+    def minibatch(self, index: int) -> "Noise":
+        """Returns the noise of one of S minibatches."""
+        parts = (self.z, self.anchor, self.x, self.z_marginal)
+        return Noise(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss per item, in nats, on samples of the two directions.
+
+    Attributes:
+        encoder: on x ~ data, z ~ q(z|x), with shape (R, B).
+        decoder: on z ~ P(z), x ~ p(x|z), with shape (R, B); None when that direction is off.
+    """
+
+    encoder: Tensor
+    decoder: Tensor | None = None
+
+    def objective(self, items: int) -> Tensor:
+        """Returns what is minimised, with shape (R,): the directions' means over B, added."""
+        loss = self.encoder[:, :items].mean(-1)
+        return loss if self.decoder is None else loss + self.decoder[:, :items].mean(-1)
+
+    def reported(self, objective: Tensor) -> Tensor:
+        """Returns what is reported of `objective`, with shape (R,): the directions' mean."""
+        return objective if self.decoder is None else 0.5 * objective
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a run minimises, apart from β.
+
+    Attributes:
+        loss: its name, a value of `model`.
+        function: the loss.
+        model: its networks and densities.
+        inv_h: whether the inverted entropy prior is added.
+        q_x_samples: log q(x) on decoder samples if q(x) is the marginal: "conditional",
+            log p(x|z) at the same z, or "marginal", at a fresh z' ~ q(z'|x).
+        pairs: whether a training item is a pair, the encoder's input and the target.
+    """
+
+    loss: str
+    function: "LossFunction"
+    model: LatentModel
+    inv_h: bool = False
+    q_x_samples: str = "conditional"
+    pairs: bool = False
+
+    def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
+        """Returns the loss of a minibatch; arguments as for `vae`."""
+        return self.function(self, weights, x, noise, beta)
+
+    def beta(self, warmup: int, epoch: int) -> float:
+        """Returns β of a training epoch (from 1); an auto-encoder has none."""
+        return 0.0 if self.loss == "ae" else annealed_beta(warmup, epoch)
+
+    def noise_names(self, decoder_samples: bool) -> tuple[str, ...]:
+        """Returns the fields of `Noise` that the loss needs, with or without decoder samples."""
+        added = registry.LOSSES.get(self.loss)
+        wanted = added.decoder_samples if added else self.loss == "mim"
+        if not (wanted and decoder_samples):
+            return ("z",)
+        fresh = self.q_x_samples == "marginal" and self.model.options.q_x == "marginal"
+        marginal = ("z_marginal",) if fresh else ()
+        return ("z", "anchor", "x", *marginal)
+
+
+def pair(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+    """Returns the encoder's input and the target: both halves of a pair, or x twice."""
+    return x[..., :dims], x[..., -dims:]
+
+
+LossFunction = Callable[[Objective, Weights, Tensor, Noise, Tensor], Loss]

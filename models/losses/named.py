@@ -1,0 +1,26 @@
+"""Losses by name."""
+
+from mimsweep.models import registry
+from mimsweep.models.losses.ae import ae
+from mimsweep.models.losses.base import LossFunction, Objective
+from mimsweep.models.losses.mim import amim, mim
+from mimsweep.models.losses.vae import vae
+from mimsweep.models.nets.latent import LatentModel
+
+LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": ae}
+
+
+def loss_function(name: str) -> LossFunction:
+    """Returns the loss called `name`, ours or a user's."""
+    return LOSSES[name] if name in LOSSES else registry.LOSSES[name].function
+
+
+def objective(
+    loss: str,
+    model: LatentModel,
+    inv_h: bool = False,
+    q_x_samples: str = "conditional",
+    pairs: bool = False,
+) -> Objective:
+    """Returns what runs minimise by the loss of that name; arguments as for `Objective`."""
+    return Objective(loss, loss_function(loss), model, inv_h, q_x_samples, pairs)

@@ -1,0 +1,1 @@
+"""Networks, and the latent-variable models that are made of them."""

@@ -1,0 +1,1 @@
+"""How a step of a stack is made: eager (the reference), compiled on a CPU, recorded on a GPU."""

@@ -1,0 +1,69 @@
+"""What a step takes, and what makes steps."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from mimsweep.models.losses.base import Noise, Objective
+from mimsweep.models.steps.adam import Adam
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How S steps of R runs go.
+
+    Attributes:
+        beta: β, with shape (R, 1).
+        size: step sizes, with shape (S, R, 1), from `Adam.coefficients`.
+        factor: bias corrections, with shape (S, R, 1), likewise.
+    """
+
+    beta: Tensor
+    size: Tensor
+    factor: Tensor
+
+    def steps(self, start: int, count: int) -> "Schedule":
+        """Returns the schedule of `count` of the steps, from `start` on."""
+        some = slice(start, start + count)
+        return Schedule(self.beta, self.size[some], self.factor[some])
+
+
+@dataclass(frozen=True)
+class Minibatches:
+    """S minibatches of a stack.
+
+    Attributes:
+        x: items, with shape (S, R, B', D).
+        noise: of theirs, with shapes (S, R, B', ·).
+        items: B, of which the B' columns of a minibatch count.
+    """
+
+    x: Tensor
+    noise: Noise
+    items: int
+
+    def __len__(self) -> int:
+        """Returns S."""
+        return len(self.x)
+
+    def minibatch(self, index: int) -> tuple[Tensor, Noise]:
+        """Returns the items (R, B', D) of one of the minibatches, and their noise."""
+        return self.x[index], self.noise.minibatch(index)
+
+
+class Steps(Protocol):
+    """What makes steps; `models.steps.eager` says how."""
+
+    def train_steps(
+        self,
+        objective: Objective,
+        weights: Tensor,
+        adam: Adam,
+        batches: Minibatches,
+        schedule: Schedule,
+    ) -> Tensor:
+        """Makes S steps."""
+
+    def test_steps(self, objective: Objective, weights: Tensor, batches: Minibatches) -> Tensor:
+        """Returns the sum over S minibatches of the losses."""

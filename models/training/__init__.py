@@ -1,0 +1,1 @@
+"""Cohorts: runs of one shape trained as one stack, epoch by epoch, to their ends."""

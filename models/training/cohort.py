@@ -1,0 +1,159 @@
+"""Trains a cohort: runs of one shape as one stack, each exactly as if it were alone.
+
+A run's data and noise depend on its seed and epoch, its weights on its own gradient; learning rate,
+β, patience and number of epochs are its own. What all runs of a cohort share are the shapes of
+their tensors. A run that stops, or fails, leaves the stack at the end of its epoch.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from mimsweep.models.data.base import DataSet, has_pairs, is_binary
+from mimsweep.models.losses.base import Objective
+from mimsweep.models.losses.named import objective
+from mimsweep.models.measures.latent import evaluate
+from mimsweep.models.nets.latent import LatentModel, Options
+from mimsweep.models.steps.adam import learning_rate
+from mimsweep.models.steps.sampling import Sampler
+from mimsweep.models.training.runs import CohortState, Event, Progress, Run, RunEnd, Slot
+from mimsweep.models.training.stack import Stack
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs that train as one stack, and all that they agree on (experiments.md sections 2, 3)."""
+
+    dataset: str
+    model: str
+    z_dim: int
+    mid_dim: int
+    layers: int
+    act: str
+    inv_h: bool
+    min_logvar: int
+    batch_size: int
+    q_x_samples: str
+    runs: tuple[Run, ...]
+    p_z: str = "anchor"
+    q_x: str = "marginal"
+    p_z_gmm: int = 0
+    q_x_gmm: int = 0
+    q_zx_gmm: int = 0
+    p_xz_gmm: int = 0
+    learn_p_z: bool = False
+
+    def objective(self, data: DataSet) -> Objective:
+        """Returns what the runs minimise on a data set."""
+        model = LatentModel(
+            x_dim=data.dims,
+            z_dim=self.z_dim,
+            mid_dim=self.mid_dim,
+            layers=self.layers,
+            act=self.act,
+            min_scale=10.0**-self.min_logvar,
+            fixed_encoder_scale=self.model == "ae",
+            options=Options(**{f.name: getattr(self, f.name) for f in fields(Options)}),
+            binary=is_binary(data),
+            log_p_x=data.log_prob,
+        )
+        return objective(self.model, model, self.inv_h, self.q_x_samples, has_pairs(data))
+
+
+def train(cohort: Cohort, data: DataSet, device: str = "cpu") -> Iterator[Event]:
+    """Trains the runs of a cohort to their ends.
+
+    Args:
+        cohort: what to train.
+        data: the cohort's data set.
+        device: a torch device.
+
+    Yields:
+        the events of each epoch, as they happen.
+    """
+    training = Training(cohort, data, device)
+    while training.live:
+        yield from training.epoch()
+
+
+class Training:
+    """A cohort in training, between epochs."""
+
+    def __init__(self, cohort: Cohort, data: DataSet, device: str = "cpu") -> None:
+        self._slots = [Slot(run) for run in cohort.runs]
+        objective = cohort.objective(data)
+        sampler = Sampler(
+            data, cohort.batch_size, cohort.z_dim, torch.device(device), objective.model.choices
+        )
+        self._stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
+
+    @property
+    def live(self) -> list[str]:
+        """The keys of the runs that are not at their ends."""
+        return [slot.run.key for slot in self._slots]
+
+    def epoch(self) -> Iterator[Event]:
+        """Trains the live runs for an epoch; those that stop or fail leave the stack."""
+        yield from self._train()
+        for row, slot in enumerate(self._slots):
+            if slot.stopped and not slot.failed:
+                yield self._measured(row)
+        self._keep([row for row, slot in enumerate(self._slots) if not slot.stopped])
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Lets new runs join; they start at their first epoch."""
+        self._slots += [Slot(run) for run in runs]
+        self._stack.grow([run.seed for run in runs])
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Takes runs out of the stack, without an end."""
+        self._keep([row for row, slot in enumerate(self._slots) if slot.run.key not in keys])
+
+    def weights(self, key: str) -> dict[str, Tensor]:
+        """Returns a copy of the present weights of a live run by name, on the CPU."""
+        weights = self._stack.present_weights(self.live.index(key))
+        return {name: tensor[0].cpu() for name, tensor in weights.items()}
+
+    def state(self) -> CohortState:
+        """Returns all that the live runs need to go on as if nothing had happened."""
+        progress = [slot.progress() for slot in self._slots]
+        return CohortState(self.live, progress, self._stack.tensors())
+
+    def restore(self, key: str, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
+        """Lets a live run go on from where it stood in a `CohortState`.
+
+        Args:
+            key: of the run.
+            progress: its own.
+            tensors: its rows, each with shape (P,).
+        """
+        row = self.live.index(key)
+        self._slots[row].resume(progress)
+        self._stack.put(row, tensors)
+
+    def _train(self) -> Iterator[Event]:
+        slots, stack = self._slots, self._stack
+        for slot in slots:
+            slot.epoch += 1
+        seed_epochs = [(slot.run.seed, slot.epoch) for slot in slots]
+        lr = [learning_rate(s.run.lr, s.run.warmup, s.epoch) for s in slots]
+        beta = [stack.objective.beta(s.run.warmup, s.epoch) for s in slots]
+        train_loss = stack.train_epoch(seed_epochs, lr, beta)
+        test_loss = stack.test_epoch(seed_epochs)
+        for row, slot in enumerate(slots):
+            yield from slot.epoch_events(train_loss[row], test_loss[row], beta[row], lr[row])
+            if not slot.failed and slot.judge(test_loss[row]):
+                stack.keep_weights(row)
+
+    def _measured(self, row: int) -> RunEnd:
+        slot, stack = self._slots[row], self._stack
+        weights = stack.best_weights(row)
+        metrics = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
+        return slot.ended(metrics, {name: w[0].cpu() for name, w in weights.items()})
+
+    def _keep(self, rows: list[int]) -> None:
+        if len(rows) < len(self._slots):
+            self._slots = [self._slots[row] for row in rows]
+            self._stack.shrink(rows)

@@ -1,0 +1,1 @@
+"""Cohorts of two-level image models, trained one run after the other."""

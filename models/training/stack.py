@@ -1,0 +1,147 @@
+"""The tensors of a stack of runs, and an epoch of training or testing them."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mimsweep.models.layout import named_views
+from mimsweep.models.losses.base import Objective
+from mimsweep.models.nets.linear import initial_weights
+from mimsweep.models.steps.adam import Adam
+from mimsweep.models.steps.base import Schedule
+from mimsweep.models.steps.choice import steps_for
+from mimsweep.models.steps.sampling import Sampler, SeedEpoch
+
+
+class Stack:
+    """The weights of R runs and their optimiser.
+
+    Attributes:
+        objective: what the runs minimise.
+        sampler: of their data and noise.
+        weights: with shape (R, P), rows as in `models.layout`.
+        best: the weights that each run keeps, with shape (R, P).
+        adam: the optimiser's state.
+        steps: makes steps, as `models.steps.choice` says.
+    """
+
+    def __init__(self, objective: Objective, sampler: Sampler, seeds: Sequence[int]) -> None:
+        self.objective = objective
+        self.sampler = sampler
+        self.shapes = objective.model.shapes()
+        self.weights = self._initial(seeds)
+        self.best = self.weights.clone()
+        self.adam = Adam.zeros(self.weights)
+        self.steps = steps_for(objective, sampler.device)
+
+    def train_epoch(
+        self, seed_epochs: Sequence[SeedEpoch], lr: Sequence[float], beta: Sequence[float]
+    ) -> list[float]:
+        """Trains an epoch; returns each run's mean training loss, in nats.
+
+        Runs with and without decoder samples (β >= 1 or not yet) are trained one part after the
+        other, so that neither pays for, nor is touched by, the other's terms.
+
+        Args:
+            seed_epochs: (seed, epoch) of each run.
+            lr: learning rate of each run.
+            beta: β of each run.
+        """
+        losses = torch.zeros(len(seed_epochs), device=self.sampler.device)
+        for decoder_samples in (False, True):
+            chosen = [row for row, b in enumerate(beta) if (b >= 1) == decoder_samples]
+            if chosen:
+                losses[chosen] = self._train_rows(chosen, seed_epochs, lr, beta, decoder_samples)
+        return losses.tolist()
+
+    def _train_rows(
+        self,
+        chosen: list[int],
+        seed_epochs: Sequence[SeedEpoch],
+        lr: Sequence[float],
+        beta: Sequence[float],
+        decoder_samples: bool,
+    ) -> Tensor:
+        rows = torch.tensor(chosen, device=self.sampler.device)
+        weights, adam = self.weights[rows], self.adam.rows(rows)
+        betas = torch.tensor([[beta[row]] for row in chosen], device=rows.device)
+        seed_epochs = [seed_epochs[row] for row in chosen]
+        count = self.sampler.count("train")
+        made = [(epoch - 1) * count for _, epoch in seed_epochs]
+        schedule = Schedule(betas, *adam.coefficients([lr[row] for row in chosen], made, count))
+        total = torch.zeros(len(chosen), device=rows.device)
+        done = 0
+        noise_names = self.objective.noise_names(decoder_samples)
+        for batches in self.sampler.minibatches("train", seed_epochs, noise_names):
+            steps = schedule.steps(done, len(batches))
+            total += self.steps.train_steps(self.objective, weights, adam, batches, steps)
+            done += len(batches)
+        self.weights[rows] = weights
+        self.adam.put(rows, adam)
+        return total / count
+
+    def test_epoch(self, seed_epochs: Sequence[SeedEpoch]) -> list[float]:
+        """Returns each run's loss on the test set of its epoch, at β = 1 and with all its terms."""
+        total = torch.zeros(len(seed_epochs), device=self.sampler.device)
+        noise_names = self.objective.noise_names(decoder_samples=True)
+        for batches in self.sampler.minibatches("test", seed_epochs, noise_names):
+            total += self.steps.test_steps(self.objective, self.weights, batches)
+        return (total / self.sampler.count("test")).tolist()
+
+    def keep_weights(self, row: int) -> None:
+        """Makes the present weights of a run its best."""
+        self.best[row] = self.weights[row]
+
+    def present_weights(self, row: int) -> dict[str, Tensor]:
+        """Returns a copy of the present weights of a run by name, each with shape (1, …)."""
+        return self._views(self.weights[row : row + 1].clone())
+
+    def best_weights(self, row: int) -> dict[str, Tensor]:
+        """Returns the best weights of a run by name, each with shape (1, …)."""
+        return self._views(self.best[row : row + 1].clone())
+
+    def grow(self, seeds: Sequence[int]) -> None:
+        """Adds new runs at the end of the stack."""
+        weights = self._initial(seeds)
+        adam = Adam.zeros(weights)
+        self.weights = torch.cat([self.weights, weights])
+        self.best = torch.cat([self.best, weights])
+        self.adam = Adam(
+            torch.cat([self.adam.first, adam.first]), torch.cat([self.adam.second, adam.second])
+        )
+
+    def shrink(self, rows: Sequence[int]) -> None:
+        """Drops all runs but those at `rows`."""
+        kept = torch.tensor(rows, dtype=torch.long, device=self.sampler.device)
+        self.weights, self.best, self.adam = (
+            self.weights[kept],
+            self.best[kept],
+            self.adam.rows(kept),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the state of all runs by name: each tensor with shape (R, P)."""
+        return {
+            "weights": self.weights,
+            "best": self.best,
+            "adam.first": self.adam.first,
+            "adam.second": self.adam.second,
+        }
+
+    def put(self, row: int, tensors: Mapping[str, Tensor]) -> None:
+        """Sets the state of the run at `row`; tensors by name, each with shape (P,)."""
+        for name, tensor in self.tensors().items():
+            tensor[row] = tensors[name]
+
+    def _initial(self, seeds: Sequence[int]) -> Tensor:
+        rows = [initial_weights(self.shapes, seed, self._starts(seed)) for seed in seeds]
+        return torch.cat(rows).to(self.sampler.device)
+
+    def _starts(self, seed: int) -> dict[str, Tensor]:
+        """Returns what the weights of p(z) and q(x) start at."""
+        data = self.sampler.data
+        return self.objective.model.starts(seed, lambda: data.draw("train", seed, 1)[0])
+
+    def _views(self, weights: Tensor) -> dict[str, Tensor]:
+        return named_views(weights, self.shapes)

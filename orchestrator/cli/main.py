@@ -1,0 +1,183 @@
+"""The command line: thin; each command loads what it needs when it runs.
+
+Exit codes: 0 all complete; 1 some runs failed; 2 the input is wrong; 3 the tracking store can't be
+reached; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mimsweep.orchestrator.cli import results as cli_results
+from mimsweep.orchestrator.cli import search as cli_search
+from mimsweep.orchestrator.cli.options import (
+    add_modules,
+    as_json,
+    cohort_size,
+    data_dir,
+    device,
+    load,
+    overrides,
+    read_store,
+    sweep_file,
+    tracking_uri,
+)
+from mimsweep.orchestrator.cli.training import (
+    INTERRUPTED,
+    cohort_limit_of,
+    end,
+    training,
+    training_options,
+)
+from mimsweep.orchestrator.errors import MimsweepError
+
+
+class _Commands(click.Group):
+    """Ends a command that failed with a sentence and the error's exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        try:
+            return super().invoke(ctx)
+        except MimsweepError as error:
+            click.echo(f"mimsweep: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("mimsweep: interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mimsweep")
+@click.option(
+    "--import",
+    "modules",
+    metavar="MODULE",
+    multiple=True,
+    help="Import a module that adds data sets, losses or distributions, from this folder or "
+    "PYTHONPATH; MIMSWEEP_IMPORT does the same. May be given several times.",
+)
+def main(modules: Sequence[str]) -> None:
+    """Train sweeps of latent-variable models as stacks, tracked in MLflow."""
+    add_modules(modules)
+
+
+@main.command()
+@sweep_file
+@overrides
+def validate(sweep: Path, overrides: Sequence[str]) -> None:
+    """Check a sweep file; write nothing."""
+    loaded = load(sweep, overrides)
+    click.echo(f"{sweep}: {loaded.name}, {len(loaded.runs)} runs")
+
+
+@main.command()
+@sweep_file
+@overrides
+@tracking_uri
+@cohort_size
+@device
+@as_json
+def plan(
+    sweep: Path,
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    cohort_size: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Show what would run, and in which cohorts; write nothing."""
+    from mimsweep.orchestrator.engines.local import local_slots
+    from mimsweep.orchestrator.planning import plan as make_plan
+
+    loaded = load(sweep, overrides)
+    size = cohort_limit_of(cohort_size)
+    kind, slots = local_slots(device, None)
+    complete = read_store(tracking_uri).complete(loaded.name)
+    made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
+    planned = made.to_json()
+    if as_json:
+        click.echo(json.dumps(planned, indent=2))
+        return
+    click.echo(f"{loaded.name}: {planned['runs']} runs, {planned['complete']} complete")
+    for cohort in planned["cohorts"]:
+        spec = " ".join(f"{name}={value}" for name, value in cohort["spec"].items())
+        click.echo(f"  {cohort['size']:>4} runs  {spec}")
+
+
+@main.command()
+@sweep_file
+@overrides
+@tracking_uri
+@training
+@click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
+def run(
+    sweep: Path,
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    fresh: bool,
+    **how: Any,  # noqa: ANN401
+) -> None:
+    """Train the runs of a sweep that are not complete yet."""
+    from mimsweep.orchestrator.running.progress import view
+    from mimsweep.orchestrator.running.run import run_sweep
+
+    loaded = load(sweep, overrides)
+    with view() as shown:
+        outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
+    end(outcome)
+
+
+@main.command()
+@sweep_file
+@tracking_uri
+def cancel(sweep: Path, tracking_uri: str | None) -> None:
+    """Stop a sweep that is being run; what is complete stays."""
+    from mimsweep.orchestrator.running.cancel import cancel_sweep
+
+    loaded = load(sweep, ())
+    store = read_store(tracking_uri)
+    stopped = cancel_sweep(store, loaded.name)
+    if stopped is None:
+        click.echo(f"{loaded.name} is not being run: nothing to cancel")
+        return
+    complete = set(store.complete(loaded.name)) & {run.run_key for run in loaded.runs}
+    click.echo(
+        f"{loaded.name}: {stopped}, has stopped; {len(complete)}/{len(loaded.runs)} runs are "
+        f"complete, and `mimsweep run {sweep}` goes on from there"
+    )
+
+
+@main.command()
+@tracking_uri
+@as_json
+def doctor(tracking_uri: str | None, as_json: bool) -> None:
+    """Check this machine and the tracking store: a line each, OK, WARN or FAIL."""
+    from mimsweep.orchestrator.running.doctor import examine, exit_code
+    from mimsweep.orchestrator.tracking.store import resolve_uri
+
+    checks = []
+    for check in examine(resolve_uri(tracking_uri), data_dir()):
+        checks.append(check)
+        if not as_json:
+            click.echo(f"{check.state:<5}{check.name}: {check.text}")
+    if as_json:
+        click.echo(json.dumps([vars(check) for check in checks], indent=2))
+    sys.exit(exit_code(checks))
+
+
+for _command in (
+    cli_results.status,
+    cli_results.results,
+    cli_results.figures,
+    cli_results.report,
+    cli_results.verify,
+    cli_results.ui,
+    cli_search.search,
+):
+    main.add_command(_command)

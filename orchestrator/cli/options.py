@@ -1,0 +1,85 @@
+"""What the commands share: options and arguments, and how they load their input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mimsweep.orchestrator.errors import SpecError
+
+if TYPE_CHECKING:
+    from mimsweep.orchestrator.files.sweep import Sweep
+
+sweep_file = click.argument("sweep", type=click.Path(path_type=Path))
+sweep_files = click.argument(
+    "sweeps", metavar="SWEEP...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+overrides = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Replace a field: one value, a list 2,10,20 or a range 1..3. May be given several times.",
+)
+tracking_uri = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="Tracking store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+cohort_size = click.option(
+    "--cohort-size",
+    metavar="N|auto",
+    default="auto",
+    show_default=True,
+    help="Most runs trained as one stack.",
+)
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto: GPUs if there are any.",
+)
+
+
+def load(path: Path, overrides: Sequence[str]) -> Sweep:
+    """Returns the sweep of a file, with fields replaced."""
+    from mimsweep.orchestrator.files.sweep import load_sweep
+
+    return load_sweep(path, overrides)
+
+
+def read_store(tracking_uri: str | None) -> Any:  # noqa: ANN401
+    """Returns the tracking store, opened for reading."""
+    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    return Tracking(resolve_uri(tracking_uri), create=False)
+
+
+def data_dir() -> Path:
+    """Returns the folder of data sets."""
+    return Path(os.environ.get("MIMSWEEP_DATA_DIR", "data"))
+
+
+def add_modules(names: Sequence[str]) -> None:
+    """Lets modules that add something be imported, here and in the workers.
+
+    Raises:
+        SpecError: one can't be imported.
+    """
+    if not names:
+        return
+    from mimsweep.models import registry
+
+    present = os.environ.get(registry.VARIABLE, "")
+    os.environ[registry.VARIABLE] = ",".join([present, *names] if present else names)
+    try:
+        registry.load()
+    except ImportError as error:
+        raise SpecError(f"--import {','.join(names)}: {error}") from error

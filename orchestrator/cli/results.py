@@ -1,0 +1,173 @@
+"""The commands that read what was tracked: status, results, figures, report, verify, ui."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mimsweep.orchestrator.cli.options import (
+    as_json,
+    data_dir,
+    load,
+    overrides,
+    read_store,
+    sweep_file,
+    sweep_files,
+    tracking_uri,
+)
+
+
+@click.command()
+@sweep_file
+@overrides
+@tracking_uri
+@as_json
+def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
+    """Count the runs of a sweep by status."""
+    loaded = load(sweep, overrides)
+    known = read_store(tracking_uri).statuses(loaded.name)
+    states = [known.get(run.run_key) for run in loaded.runs]
+    counts = {"sweep": loaded.name, "total": len(states)} | {
+        name.lower(): sum(state is not None and state.status == name for state in states)
+        for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")
+    }
+    counts["missing"] = sum(state is None for state in states)
+    if as_json:
+        click.echo(json.dumps(counts, indent=2))
+        return
+    click.echo(f"{loaded.name}: {counts['finished']}/{counts['total']} complete")
+    for name in ("failed", "running", "killed", "missing"):
+        if counts[name]:
+            click.echo(f"  {counts[name]} {name}")
+    for run, state in zip(loaded.runs, states, strict=True):
+        if state is not None and state.status == "FAILED":
+            click.echo(f"  {run.run_name} failed: {state.reason} (MLflow run {state.run_id})")
+            log = Path(".mimsweep", "logs", loaded.name)
+            if log.is_dir():
+                click.echo(f"    log: {log}")
+
+
+@click.command()
+@sweep_file
+@overrides
+@tracking_uri
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A .csv, .parquet or .json file; by default CSV to stdout.",
+)
+def results(
+    sweep: Path, overrides: Sequence[str], tracking_uri: str | None, output: Path | None
+) -> None:
+    """Print or store the table of complete runs: a row per run."""
+    from mimsweep.orchestrator.showing.table import results_table, write_table
+
+    loaded = load(sweep, overrides)
+    table = results_table(read_store(tracking_uri).frame(loaded.name), loaded.runs)
+    if output is None:
+        click.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_table(table, output)
+        click.echo(f"{output}: {len(table)} of {len(loaded.runs)} runs", err=True)
+
+
+@click.command()
+@sweep_files
+@overrides
+@tracking_uri
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("figures"),
+    show_default=True,
+    help="Gets a folder of figures for each sweep.",
+)
+@click.option(
+    "--latent",
+    is_flag=True,
+    help="Draw also, from stored weights, what runs of two dimensions, or of images, learned.",
+)
+def figures(
+    sweeps: Sequence[Path],
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    output: Path,
+    latent: bool,
+) -> None:
+    """Draw sweeps from their complete runs; store the figures on the parent run too."""
+    from mimsweep.orchestrator.showing.output import draw_sweeps
+    from mimsweep.orchestrator.tracking.store import resolve_uri
+
+    loaded = [load(path, overrides) for path in sweeps]
+    for line in draw_sweeps(loaded, resolve_uri(tracking_uri), output, latent, data_dir()):
+        click.echo(line)
+
+
+@click.command()
+@sweep_files
+@overrides
+@tracking_uri
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("reports/report.html"),
+    show_default=True,
+    help="The HTML file.",
+)
+def report(
+    sweeps: Sequence[Path], overrides: Sequence[str], tracking_uri: str | None, output: Path
+) -> None:
+    """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
+    from mimsweep.orchestrator.showing.output import report_on
+    from mimsweep.orchestrator.tracking.store import resolve_uri
+
+    for line in report_on(sweeps, overrides, resolve_uri(tracking_uri), output, data_dir()):
+        click.echo(line)
+
+
+@click.command()
+@sweep_file
+@overrides
+@tracking_uri
+@as_json
+def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
+    """Judge the claims of a sweep: holds, fails, undecided. Exit code 0 only if all hold."""
+    from mimsweep.orchestrator.showing.judge import judge, require_claims, to_json, to_lines
+
+    loaded = load(sweep, overrides)
+    require_claims(loaded)
+    judgements = judge(loaded, read_store(tracking_uri).frame(loaded.name))
+    if as_json:
+        click.echo(json.dumps(to_json(loaded, judgements), indent=2))
+    else:
+        for judgement in judgements:
+            click.echo("\n".join(to_lines(judgement)))
+    sys.exit(0 if all(each.verdict == "holds" for each in judgements) else 1)
+
+
+@click.command()
+@tracking_uri
+@click.option(
+    "--port",
+    metavar="N",
+    type=click.IntRange(1, 65535),
+    default=5000,
+    show_default=True,
+    help="Port of the pages.",
+)
+def ui(tracking_uri: str | None, port: int) -> None:
+    """Open MLflow's pages on the tracking store, at http://127.0.0.1:PORT."""
+    from mimsweep.orchestrator.tracking.store import resolve_uri
+
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
+    os.execv(  # noqa: S606
+        sys.executable, [*command, "--backend-store-uri", resolve_uri(tracking_uri)]
+    )

@@ -1,0 +1,84 @@
+"""The command `search`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mimsweep.orchestrator.cli.options import as_json, tracking_uri
+from mimsweep.orchestrator.cli.training import end, training, training_options
+
+if TYPE_CHECKING:
+    from mimsweep.orchestrator.files.search import Search
+    from mimsweep.orchestrator.search.run import Found
+
+
+@click.command()
+@click.argument("search", type=click.Path(path_type=Path))
+@tracking_uri
+@click.option(
+    "--trials",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Trials in all, earlier ones included; by default as many as the file says.",
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Optuna's storage: a database, or a journal file; by default .mimsweep/optuna/NAME.log.",
+)
+@training
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("figures"),
+    show_default=True,
+    help="Gets a folder of figures.",
+)
+@as_json
+def search(
+    search: Path,
+    tracking_uri: str | None,
+    trials: int | None,
+    storage: str | None,
+    output: Path,
+    as_json: bool,
+    **how: Any,  # noqa: ANN401
+) -> None:
+    """Search the best hyper-parameters; go on where it was left."""
+    from mimsweep.orchestrator.files.search import load_search
+
+    loaded = load_search(search)
+    # Optuna and MLflow take seconds to load: not for a file that is wrong.
+    from mimsweep.orchestrator.running.progress import view
+    from mimsweep.orchestrator.search.run import run_search
+
+    if trials is not None:
+        loaded = dataclasses.replace(loaded, trials=trials)
+    with view() as shown:
+        found = run_search(loaded, training_options(tracking_uri, **how), storage, output, shown)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found.summary), indent=2))
+    else:
+        _tell(loaded, found)
+    end(found.outcome)
+
+
+def _tell(search: Search, found: Found) -> None:
+    from mimsweep.orchestrator.search.trials import point
+
+    summary = found.summary
+    counts = ", ".join(f"{getattr(summary, n)} {n}" for n in ("complete", "pruned", "failed"))
+    click.echo(f"{summary.study}: {summary.trials} trials ({counts})")
+    bests = summary.best if isinstance(summary.best, list) else [summary.best]
+    for best in filter(None, bests):
+        values = zip(search.objectives, best["values"], strict=True)
+        what = ", ".join(f"{objective.metric} {value:.5g}" for objective, value in values)
+        click.echo(f"  best: trial {best['number']}, {point(best['params'])}: {what}")
+    if found.figures:
+        click.echo(f"  figures: {found.figures}")

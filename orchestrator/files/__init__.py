@@ -1,0 +1,1 @@
+"""Sweep and search files, and what a run is, with file:line:column in every error."""

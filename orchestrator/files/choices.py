@@ -1,0 +1,126 @@
+"""The values that a run's options can have, and what its data set is like."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The values of an option.
+
+    Attributes:
+        now: those of ours.
+        added: which table of `models.registry` holds the values that users add, if they can.
+    """
+
+    now: tuple[str, ...]
+    added: str = ""
+
+    def check(self, value: str) -> str:
+        """Returns `value`, or says what is allowed."""
+        if value in self.now:
+            return value
+        names = [*self.now, *(_registered(self.added) if self.added else ())]
+        if value in names:
+            return value
+        allowed = f"allowed: {', '.join(names)}"
+        raise ValueError(f"{value} is not allowed; {allowed}{did_you_mean(value, names)}")
+
+
+def _registered(table: str) -> dict[str, Any]:
+    """Returns a table of what users have added: "DATA", "LOSSES" or "DENSITIES"."""
+    from mimsweep.models import registry
+
+    try:
+        registry.load()
+    except ImportError as error:
+        raise ValueError(f"{registry.VARIABLE}: {error}") from error
+    entries: dict[str, Any] = getattr(registry, table)
+    return entries
+
+
+IMAGE_MODELS = tuple(
+    f"{decoder}_2level{loss}"
+    for decoder in ("convhvae", "pixelhvae")
+    for loss in ("", "-mim", "-amim", "-smim")
+)
+MODELS = Choices(("mim", "amim", "vae", "ae", *IMAGE_MODELS), added="LOSSES")
+PRIORS = Choices(("standard", "vampprior"))
+ACTIVATIONS = Choices(("tanh", "swish", "relu"))
+P_Z = Choices(("anchor", "prior", "marginal", "gmm-marginal"), added="DENSITIES")
+Q_X = Choices(("marginal", "anchor", "prior", "gmm-marginal"), added="DENSITIES")
+Q_X_SAMPLES = Choices(("conditional", "marginal"))
+
+IMAGE_SETS = ("dynamic_mnist", "dynamic_fashion_mnist", "omniglot")
+DATASETS = (
+    "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, the same with a capital T (self-supervised), "
+    "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784, " + ", ".join(IMAGE_SETS)
+)
+BITS = ("mnist", "fashion-mnist")
+
+_NUMBER = "0|[1-9][0-9]{0,8}"
+_TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
+_PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})")
+_TEXT = re.compile(r"[tT]oy[A-Za-z][A-Za-z0-9]{0,19}")
+
+
+def data_dim(dataset: str) -> int:
+    """Returns D, the dimensions of a point of `dataset`.
+
+    Raises:
+        ValueError: there is no such data set; the sentence says what there is.
+    """
+    if toy := _TOY.fullmatch(dataset):
+        dim = int(toy[1] or 2)
+        if dim >= 2:
+            return dim
+        raise ValueError(f"{dataset} is not allowed; its dimension must be at least 2, not {dim}")
+    if _TEXT.fullmatch(dataset):
+        return 2
+    if pca := _PCA.fullmatch(dataset):
+        dim = int(pca[1])
+        if 1 <= dim <= 784:
+            return dim
+        raise ValueError(f"{dataset} is not allowed; its dimension must be 1 to 784, not {dim}")
+    if dataset in (*BITS, *IMAGE_SETS):
+        return 784
+    added = _registered("DATA")
+    if dataset in added:
+        return int(added[dataset].dims)
+    allowed = ", ".join([DATASETS, *added])
+    near = did_you_mean(dataset, [*BITS, *IMAGE_SETS, *added])
+    raise ValueError(f"{dataset} is not allowed; allowed: {allowed}{near}")
+
+
+def check_dataset(dataset: str) -> str:
+    """Returns the name of a data set, or says what is allowed."""
+    data_dim(dataset)
+    return dataset
+
+
+def is_binary(dataset: str) -> bool:
+    """Returns whether a data set's items are bits, or probabilities of bits."""
+    if _ours(dataset):
+        return dataset in (*BITS, *IMAGE_SETS)
+    return bool(_registered("DATA")[dataset].binary)
+
+
+def is_known(dataset: str) -> bool:
+    """Returns whether the true P(x) of a data set is known."""
+    if _ours(dataset):
+        return dataset[:3].lower() == "toy"
+    return bool(_registered("DATA")[dataset].known)
+
+
+def _ours(dataset: str) -> bool:
+    patterns = (_TOY, _TEXT, _PCA)
+    return dataset in (*BITS, *IMAGE_SETS) or any(p.fullmatch(dataset) for p in patterns)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Returns `; did you mean …?` with the nearest of `names`, or nothing if none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

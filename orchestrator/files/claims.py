@@ -1,0 +1,155 @@
+"""Claims of a sweep file: the sentences that `mimsweep verify` judges, and the form they take.
+
+A claim compares a metric of two groups of runs, or of one group with a number, or says that it
+falls or rises with a field:
+
+    - {claim: MIM keeps more, metric: mi, greater: {model: mim}, than: {model: vae}, where: z_dim >= 4}
+    - {claim: VAE loses MI, metric: mi, falls_with: z_dim, where: model = vae and z_dim >= 4}
+
+`where` chooses the runs: comparisons `field op value` joined by `and`, with the operators
+= != < <= > >=. It is cut into tokens and compared; nothing in it is ever executed.
+"""  # noqa: E501
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mimsweep.orchestrator.files.spec import RunSpec, one_of, shown, unknown
+from mimsweep.orchestrator.files.yamlfile import scalar
+from mimsweep.orchestrator.metrics import TABLE_METRICS
+
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
+
+Condition = tuple[str, str, Any]
+"""A field, an operator, and the value that it is compared with."""
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<op>[=!<>]=|[=<>]) | (?P<quoted>"[^"]*"|'[^']*') | (?P<word>[^\s=!<>"']+))""",
+    re.VERBOSE,
+)
+
+
+def parse_where(text: str) -> tuple[Condition, ...]:
+    """Returns the conditions of a `where`, all of which a run must meet; none for empty text.
+
+    Raises:
+        ValueError: it is not comparisons of fields with values joined by `and`.
+    """
+    tokens = list(_tokens(text.rstrip()))
+    conditions: list[Condition] = []
+    while tokens:
+        if conditions:
+            kind, word = tokens.pop(0)
+            if (kind, word) != ("word", "and"):
+                raise ValueError(
+                    f"{shown(word)} where `and` or the end should be, in {shown(text)}"
+                )
+        three, tokens = tokens[:3], tokens[3:]
+        if [kind in ("word", "quoted") for kind, _ in three] != [True, False, True]:
+            example = "`field op value`, for example z_dim >= 4"
+            raise ValueError(f"{shown(text)} is not made of comparisons {example}")
+        (_, field), (_, op), (kind, value) = three
+        conditions.append(
+            (
+                _field(field),
+                "=" if op == "==" else op,
+                value[1:-1] if kind == "quoted" else scalar(value),
+            )
+        )
+    for condition in conditions:
+        _check(*condition)
+    return tuple(conditions)
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    found, at = [], 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise ValueError(f"{shown(text[at:].strip())} can't be read, in {shown(text)}")
+        assert match.lastgroup is not None
+        found.append((match.lastgroup, match[match.lastgroup]))
+        at = match.end()
+    return found
+
+
+def _field(name: str) -> str:
+    if name in RunSpec.model_fields:
+        return name
+    raise ValueError(unknown(f"{shown(name)} is not a field", name, RunSpec.model_fields))
+
+
+def _check(field: str, op: str, value: object) -> None:
+    """Refuses a value that the field can't have, and an order of values that have none."""
+    kind = RunSpec.model_fields[field].annotation
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = numeric if kind in (int, float) else type(value) is kind
+    if not fits:
+        name = {int: "a number", float: "a number", bool: "true or false"}.get(kind, "text")  # type: ignore[arg-type]
+        raise ValueError(f"{shown(value)} can't be compared with {field}, which is {name}")
+    if op not in ("=", "!=") and not numeric:
+        raise ValueError(f"{field} is no number, so it can only be compared by = and !=")
+
+
+def _group(values: dict[str, Any]) -> dict[str, Any]:
+    for field, value in values.items():
+        _check(_field(field), "=", value)
+    return values
+
+
+def _group_or_number(value: object) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        if not value:
+            raise ValueError("{} is empty; give at least one field, for example {model: vae}")
+        return _group(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{shown(value)} is not allowed; it must be a mapping of fields or a number")
+
+
+def _where(text: str) -> str:
+    parse_where(text)
+    return text
+
+
+Group = Annotated[dict[str, Any], Field(min_length=1), AfterValidator(_group)]
+MetricName = Annotated[str, AfterValidator(one_of(TABLE_METRICS, "metric"))]
+SpecField = Annotated[str, AfterValidator(one_of(RunSpec.model_fields, "field"))]
+
+
+class Claim(BaseModel):
+    """A sentence on a sweep's runs, and the comparison that decides whether it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    claim: Annotated[str, Field(min_length=1)]
+    metric: MetricName
+    greater: Group | None = None
+    less: Group | None = None
+    than: Annotated[Any, AfterValidator(_group_or_number)] = None
+    falls_with: SpecField | None = None
+    rises_with: SpecField | None = None
+    where: Annotated[str, AfterValidator(_where)] = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Claim":
+        given = [
+            name
+            for name in ("greater", "less", "falls_with", "rises_with")
+            if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"give one of greater, less, falls_with, rises_with; there is {found}")
+        if (given[0] in ("greater", "less")) != (self.than is not None):
+            raise ValueError("`than` goes with greater and less, and they with it")
+        along = self.falls_with or self.rises_with
+        if along and RunSpec.model_fields[along].annotation not in (int, float):
+            raise ValueError(f"{along} is no number, so nothing falls or rises with it")
+        return self
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What `where` says."""
+        return parse_where(self.where)

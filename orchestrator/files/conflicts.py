@@ -1,0 +1,140 @@
+"""Which fields of a run don't go together, each refused with a sentence."""
+
+from collections.abc import Iterable, Iterator
+
+from mimsweep.orchestrator.files.choices import IMAGE_MODELS, IMAGE_SETS
+from mimsweep.orchestrator.files.fields import IMAGE_FIELDS, OTHERS_FIELDS, RunFields
+
+LEARNED = ("prior", "gmm-marginal")
+"""The distributions of ours that are learned; those that users add are too."""
+
+NOT_LEARNED = ("anchor", "marginal")
+
+LEAST_ITEMS = 100
+"""With fewer there can be more classes than images to be clustered, or neighbours than images."""
+
+
+def conflicts(run: RunFields, *, known: bool, binary: bool) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with a run: the field to blame, and a sentence.
+
+    Args:
+        run: all of whose fields are valid.
+        known: whether the true P(x) of its data set is known.
+        binary: whether its data are probabilities of bits.
+    """
+    yield from _image_models(run)
+    yield from _models(run)
+    yield from _distributions(run)
+    if run.q_x == "anchor" and not known:
+        yield (
+            "q_x",
+            (
+                f"anchor is not allowed with dataset {run.dataset}, whose P(x) isn't known; "
+                "allowed with: toy<K>, toy<K>_<D>, toy<TEXT>"
+            ),
+        )
+    if binary:
+        yield from _bits(run)
+
+
+def _image_models(run: RunFields) -> Iterator[tuple[str, str]]:
+    if not run.of_images and run.dataset in IMAGE_SETS:
+        yield (
+            "dataset",
+            f"{run.dataset} is not allowed with model {run.model}; "
+            f"allowed with: {', '.join(IMAGE_MODELS)}",
+        )
+    if run.of_images and run.dataset not in IMAGE_SETS:
+        yield (
+            "dataset",
+            f"{run.dataset} is not allowed with model {run.model}; allowed: "
+            f"{', '.join(IMAGE_SETS)}",
+        )
+    for field, value, default in _changed(run, OTHERS_FIELDS if run.of_images else IMAGE_FIELDS):
+        yield (
+            field,
+            f"{value} is not allowed with model {run.model}, which has no {field}; "
+            f"allowed: {default}",
+        )
+    if run.of_images:
+        yield from _images(run)
+
+
+def _images(run: RunFields) -> Iterator[tuple[str, str]]:
+    if run.model == "pixelhvae_2level-smim":
+        yield (
+            "model",
+            f"{run.model} is not available: a sample of its decoder is 784 passes; "
+            "allowed: convhvae_2level-smim, pixelhvae_2level-amim",
+        )
+    if run.prior == "standard":
+        for field, value, _ in _changed(run, ("pseudo_inputs", "use_training_data_init")):
+            yield field, f"{value} is not allowed with prior standard; allowed with: vampprior"
+    for field in ("train_items", "test_items"):
+        items = getattr(run, field)
+        if 0 < items < LEAST_ITEMS:
+            text = f"it must be 0, which is all, or at least {LEAST_ITEMS}"
+            yield field, f"{items} is not allowed; {text}"
+
+
+def _changed(run: RunFields, fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yields the fields that don't have their default: name, value and default, as in a file."""
+    for field in fields:
+        value, default = getattr(run, field), type(run).model_fields[field].default
+        if value != default:
+            yield field, _shown(value), _shown(default)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _models(run: RunFields) -> Iterator[tuple[str, str]]:
+    if run.inv_h and run.model == "ae":
+        yield "inv_h", "true is not allowed with model ae; allowed with: mim, amim, vae"
+    if run.p_z == "marginal" and run.model != "mim":
+        yield (
+            "p_z",
+            (
+                f"marginal is not allowed with model {run.model}, which doesn't sample from the "
+                "decoder; allowed with: mim"
+            ),
+        )
+
+
+def _distributions(run: RunFields) -> Iterator[tuple[str, str]]:
+    for field in ("p_z", "q_x"):
+        value, count = getattr(run, field), getattr(run, f"{field}_gmm")
+        if count and value in NOT_LEARNED:
+            yield (
+                f"{field}_gmm",
+                (
+                    f"{count} is not allowed with {field} {value}; "
+                    f"allowed with: {', '.join(LEARNED)}"
+                ),
+            )
+        if value == "gmm-marginal" and not count:
+            yield f"{field}_gmm", f"0 is not allowed with {field} {value}; it must be at least 1"
+    if run.learn_p_z and run.p_z in NOT_LEARNED:
+        yield (
+            "learn_p_z",
+            (f"true is not allowed with p_z {run.p_z}; allowed with: {', '.join(LEARNED)}"),
+        )
+    if run.q_x_samples == "marginal" and run.q_x != "marginal":
+        yield (
+            "q_x_samples",
+            (
+                f"marginal is not allowed with q_x {run.q_x}, which is the same on all samples; "
+                "allowed with: marginal"
+            ),
+        )
+
+
+def _bits(run: RunFields) -> Iterator[tuple[str, str]]:
+    what = f"dataset {run.dataset}, whose decoder is Bernoulli"
+    if run.p_xz_gmm:
+        yield "p_xz_gmm", f"{run.p_xz_gmm} is not allowed with {what}; allowed: 0"
+    if run.q_x == "prior" and run.q_x_gmm:
+        yield "q_x_gmm", f"{run.q_x_gmm} is not allowed with q_x prior and {what}; allowed: 0"
+    if not run.min_logvar:
+        yield "min_logvar", f"0 is not allowed with {what}; it must be at least 1"

@@ -1,0 +1,239 @@
+"""Search files: one YAML file to what is searched, with a position in every error."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.claims import MetricName
+from mimsweep.orchestrator.files.settings import (
+    Name,
+    Setting,
+    check_varied,
+    fixed_settings,
+    read_model,
+    read_setting,
+)
+from mimsweep.orchestrator.files.space import Dimension, read_dimension
+from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
+from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
+from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml
+
+DIRECTIONS = ("minimize", "maximize")
+SEEDS = ("mean", "median", "worst")
+SAMPLERS = ("tpe", "random", "grid", "qmc", "gp")
+PRUNERS = ("none", "median", "hyperband", "wilcoxon")
+
+MAX_CORNERS = 100_000
+"""Each corner of the space is checked as a run; more of them are a slip of the pen."""
+
+_LOSS_OF = ("dataset", "model", "inv_h", "q_x_samples")
+"""Fields whose values have test losses that mean different things."""
+
+
+class Objective(BaseModel):
+    """A metric to be made small or large, and how the seeds of a trial make one value of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    metric: MetricName
+    direction: Annotated[str, AfterValidator(one_of(DIRECTIONS, "direction"))]
+    seeds: Annotated[str, AfterValidator(one_of(SEEDS, "way to join seeds"))] = "mean"
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more is better."""
+        return self.direction == "maximize"
+
+    def join(self, values: Sequence[float]) -> float:
+        """Returns one value for those of a trial's seeds; NaN if one of them is."""
+        if any(map(math.isnan, values)):
+            return math.nan
+        if self.seeds == "worst":
+            return min(values) if self.maximize else max(values)
+        return statistics.fmean(values) if self.seeds == "mean" else statistics.median(values)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search file. A trial is one point of the space, with a run for each seed.
+
+    Attributes:
+        name: the search's name, which is also that of its experiment in MLflow and of its study.
+        description: what it is about, for people.
+        fixed: fields that all runs share.
+        seeds: of each trial.
+        space: what is searched, by field.
+        objectives: what for.
+        trials: how many in all.
+        parallel: how many at once.
+        sampler: one of `SAMPLERS`.
+        pruner: one of `PRUNERS`.
+    """
+
+    name: str
+    description: str
+    fixed: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    space: Mapping[str, Dimension]
+    objectives: tuple[Objective, ...]
+    trials: int
+    parallel: int
+    sampler: str
+    pruner: str
+
+    def runs(self, params: Mapping[str, Any]) -> list[RunSpec]:
+        """Returns the runs of a trial, one per seed."""
+        return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
+
+    @property
+    def default(self) -> dict[str, Any] | None:
+        """The point of the space at which each field has its default; None if there is none."""
+        values = {field: RunSpec.model_fields[field].default for field in self.space}
+        inside = all(self.space[field].has(value) for field, value in values.items())
+        return values if inside else None
+
+    def most(self, field: str) -> Any:  # noqa: ANN401
+        """Returns the largest value that runs of this search have of a numeric field."""
+        if field in self.space:
+            return max(self.space[field].values)
+        return self.fixed.get(field, RunSpec.model_fields[field].default)
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """All that a trial's values depend on: trials of another meaning can't be compared."""
+        return {
+            "version": SPEC_VERSION,
+            "fixed": dict(self.fixed),
+            "seeds": list(self.seeds),
+            "space": {field: dimension.to_json() for field, dimension in self.space.items()},
+            "objectives": [objective.model_dump() for objective in self.objectives],
+        }
+
+
+class _Document(BaseModel):
+    """The top level of a search file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    description: str = ""
+    fixed: dict[str, Any] = {}
+    seeds: Any
+    space: Annotated[dict[str, Any], Field(min_length=1)]
+    objective: Any
+    trials: Annotated[int, Field(ge=1)]
+    parallel: Annotated[int, Field(ge=1)] = 4
+    sampler: Annotated[str, AfterValidator(one_of(SAMPLERS, "sampler"))] = "tpe"
+    pruner: Annotated[str, AfterValidator(one_of(PRUNERS, "pruner"))] = "none"
+
+
+def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
+    """Returns the sweep, with fields replaced, or search of a file: a search has a `space`.
+
+    Raises:
+        SpecError: the file or an override is wrong.
+    """
+    if "space" not in load_yaml(path).data:
+        return load_sweep(path, overrides)
+    if overrides:
+        raise SpecError(f"--set {overrides[0]}: {path} is a search, whose fields can't be replaced")
+    return load_search(path)
+
+
+def load_search(path: Path) -> Search:
+    """Reads a search file; every corner of its space is checked to be a run.
+
+    Raises:
+        SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
+    """
+    file = load_yaml(path)
+    document = read_model(file, _Document, file.data)
+    fixed = fixed_settings(file, document.fixed, "space")
+    for field in document.space:
+        check_varied(file, ("space", field), fixed)
+    for part in ("fixed", "space"):
+        if "seed" in getattr(document, part):
+            raise file.error((part, "seed"), "the seeds of a trial belong under seeds", key=True)
+    seeds = read_setting(file, ("seeds",), document.seeds)
+    search = Search(
+        fixed={field: setting.values[0] for field, setting in fixed.items()},
+        seeds=tuple(seeds.values),
+        space={
+            field: read_dimension(file, ("space", field), value)
+            for field, value in document.space.items()
+        },
+        objectives=_objectives(file, document.objective),
+        **document.model_dump(exclude={"fixed", "seeds", "space", "objective"}),
+    )
+    _check_runs(file, search, fixed, seeds)
+    _check_methods(file, search)
+    return search
+
+
+def _objectives(file: YamlFile, value: Any) -> tuple[Objective, ...]:  # noqa: ANN401
+    several = isinstance(value, list)
+    if several and not value:
+        raise file.error(("objective",), "the list is empty; give at least one objective")
+    objectives: list[Objective] = []
+    for index, part in enumerate(value if several else [value]):
+        where: YamlPath = ("objective", index) if several else ("objective",)
+        objective = read_model(file, Objective, part, where)
+        if objective.metric in [earlier.metric for earlier in objectives]:
+            raise file.error((*where, "metric"), f"{objective.metric} is an objective already")
+        objectives.append(objective)
+    return tuple(objectives)
+
+
+def _check_runs(
+    file: YamlFile, search: Search, fixed: Mapping[str, Setting], seeds: Setting
+) -> None:
+    """Checks that the corners of the space, and all seeds, are runs."""
+    corners = {field: dimension.values for field, dimension in search.space.items()}
+    if (count := math.prod(map(len, corners.values()))) > MAX_CORNERS:
+        raise file.error(
+            ("space",), f"{count:,} corners are more than the {MAX_CORNERS:,} that a space can have"
+        )
+    every = itertools.product(*(range(len(values)) for values in corners.values()))
+    for number, indices in enumerate(every):
+        chosen = dict(zip(corners, indices, strict=True))
+        params = {field: corners[field][index] for field, index in chosen.items()}
+        for index, seed in enumerate(seeds.values if number == 0 else seeds.values[:1]):
+            try:
+                RunSpec.model_validate({**search.fixed, **params, "seed": seed})
+            except ValidationError as invalid:
+                error = invalid.errors()[0]
+                field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])
+                if field == "seed":
+                    raise seeds.error(index, explain(error)) from None
+                if field in search.space:
+                    path: YamlPath = ("space", field, search.space[field].kind, chosen[field])
+                    raise file.error(path, explain(error)) from None
+                if field in fixed:
+                    raise fixed[field].error(0, explain(error)) from None
+                raise file.error((field,), "is required, under fixed or space") from None
+
+
+def _check_methods(file: YamlFile, search: Search) -> None:
+    """Checks that sampler and pruner suit the space and the objectives."""
+    if search.sampler == "grid":
+        for field, dimension in search.space.items():
+            if dimension.grid is None:
+                where: YamlPath = ("space", field)
+                raise file.error(where, "the sampler grid needs a step here, or a categorical")
+    pruner: YamlPath = ("pruner",)
+    if search.pruner != "none" and len(search.objectives) > 1:
+        raise file.error(pruner, f"{search.pruner} is not allowed with several objectives")
+    if search.pruner in ("median", "hyperband"):
+        for field in set(_LOSS_OF) & set(search.space):
+            raise file.error(
+                pruner,
+                f"{search.pruner} compares test losses, which differ in meaning by {field}; "
+                "take wilcoxon, or take it out of the space",
+            )

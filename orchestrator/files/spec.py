@@ -1,0 +1,123 @@
+"""What one run is: `RunSpec`, its key and name, and what is wrong with its fields in sentences."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pydantic import model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from mimsweep.orchestrator.files.choices import did_you_mean, is_binary, is_known
+from mimsweep.orchestrator.files.conflicts import conflicts
+from mimsweep.orchestrator.files.fields import IMAGE_FIELDS, RunFields
+
+SPEC_VERSION = 1
+"""Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
+to: data, noise or the order of their streams, initialisation, a loss, the optimiser or the stop,
+how a metric is measured. Not raised by speed, by what is stored beside, or by new values of a
+field. A new field stays out of the key while it has its default, or all old runs would be lost."""
+
+VARIES_IN_COHORT = ("seed", "lr", "warmup", "epochs")
+"""The fields in which the runs of one cohort may differ; in all others they agree."""
+
+
+class RunSpec(RunFields):
+    """All that a run's numbers depend on. Two equal specs are the same run."""
+
+    @model_validator(mode="after")
+    def _compatible(self) -> "RunSpec":
+        dataset = self.dataset
+        for field, sentence in conflicts(self, known=is_known(dataset), binary=is_binary(dataset)):
+            raise PydanticCustomError(
+                "conflict", "{field}: {sentence}", {"field": field, "sentence": sentence}
+            )
+        return self
+
+    @property
+    def run_key(self) -> str:
+        """16 hexadecimal digits that are equal for equal specs of one `SPEC_VERSION`."""
+        fields = {
+            name: value
+            for name, value in self
+            if name not in IMAGE_FIELDS or value != RunSpec.model_fields[name].default
+        }
+        canonical = json.dumps(
+            {"version": SPEC_VERSION, **fields}, sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def run_name(self) -> str:
+        """A name for people, such as `mim-toy4_20-z2-m50-s1`; other fields where not default."""
+        width = "" if self.of_images else f"-m{self.mid_dim}"
+        name = f"{self.model}-{self.dataset}-z{self.z_dim}{width}-s{self.seed}"
+        for field, default in _DEFAULTS_OUTSIDE_NAME:
+            value = getattr(self, field)
+            if value == default:
+                continue
+            if isinstance(value, bool):
+                name += f"-{field}" if value else f"-no_{field}"
+            else:
+                name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value}"
+        return name
+
+
+_DEFAULTS_OUTSIDE_NAME = [
+    (name, field.default)
+    for name, field in RunSpec.model_fields.items()
+    if name not in ("model", "dataset", "z_dim", "mid_dim", "seed")
+]
+
+_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "greater_than_equal": lambda ctx: f"it must be at least {ctx['ge']}",
+    "greater_than": lambda ctx: f"it must be greater than {ctx['gt']:g}",
+    "less_than_equal": lambda ctx: f"it must be at most {ctx['le']}",
+    "finite_number": lambda ctx: "it must be a finite number",
+    "int_type": lambda ctx: "it must be an integer",
+    "float_type": lambda ctx: "it must be a number",
+    "bool_type": lambda ctx: "it must be true or false",
+    "string_type": lambda ctx: "it must be text",
+    "list_type": lambda ctx: "it must be a list",
+    "too_short": lambda ctx: f"it must have at least {ctx['min_length']} value",
+    "dict_type": lambda ctx: "it must be a mapping",
+    "model_type": lambda ctx: "it must be a mapping",
+    "string_too_long": lambda ctx: f"it must have at most {ctx['max_length']} characters",
+}
+
+
+def explain(error: ErrorDetails) -> str:
+    """Returns one of pydantic's errors as a sentence on what was given and what is allowed."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "conflict":
+        return str(error["ctx"]["sentence"])
+    if error["type"] == "missing":
+        return "is required"
+    rule = _SENTENCES.get(error["type"])
+    allowed = rule(error.get("ctx", {})) if rule else error["msg"]
+    return f"{shown(error['input'])} is not allowed; {allowed}"
+
+
+def shown(value: object) -> str:
+    """Returns a value as it would stand in a file, shortened."""
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def unknown(problem: str, name: str, names: Collection[str]) -> str:
+    """Returns `problem` and the nearest of `names` or, if none is near, all of them."""
+    return problem + (did_you_mean(name, names) or f"; allowed: {', '.join(names)}")
+
+
+def one_of(names: Collection[str], kind: str) -> Callable[[str], str]:
+    """Returns a validator that lets only `names` pass; `kind` says what they are."""
+
+    def check(value: str) -> str:
+        if value in names:
+            return value
+        raise ValueError(unknown(f"{shown(value)} is not a {kind}", value, names))
+
+    return check

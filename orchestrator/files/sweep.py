@@ -1,0 +1,202 @@
+"""Sweep files: one YAML file to the list of its runs, with a position in every error."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField
+from mimsweep.orchestrator.files.settings import (
+    Name,
+    Setting,
+    check_varied,
+    checked,
+    fixed_settings,
+    read_model,
+    read_setting,
+)
+from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
+from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, scalar
+
+MAX_RUNS = 1_000_000
+"""More runs than this are a slip of the pen: a day of planning, years of training."""
+
+
+class Figures(BaseModel):
+    """The curves of a sweep: one figure a metric, against `x`, one line for each value of `hue`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    x: SpecField
+    hue: SpecField
+    metrics: Annotated[list[MetricName], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, expanded.
+
+    Attributes:
+        name: the sweep's name, which is also that of its experiment in MLflow.
+        description: what it is about, for people.
+        figures: the curves it is drawn as, if the file says.
+        runs: all different, in the order of the file; the last field of the grid varies fastest.
+        published: the table of published points that are drawn behind ours, if the file names one.
+        claims: what the runs are to show.
+        snapshots: whether runs keep the weights of each epoch, for an animation.
+    """
+
+    name: str
+    description: str
+    figures: Figures | None
+    runs: list[RunSpec]
+    published: Path | None = None
+    claims: tuple[Claim, ...] = ()
+    snapshots: bool = False
+
+
+class _Document(BaseModel):
+    """The top level of a sweep file. What stands under `fixed` and `grid` is checked run by run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    description: str = ""
+    fixed: dict[str, Any] = {}
+    grid: Any = None
+    figures: Figures | None = None
+    published: Annotated[str, Field(min_length=1)] | None = None
+    claims: Annotated[list[Claim], Field(min_length=1)] | None = None
+    snapshots: bool = False
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One mapping of the grid, joined with `fixed`: its runs are all combinations."""
+
+    path: YamlPath
+    settings: dict[str, Setting]
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(setting.values) for setting in self.settings.values())
+
+
+def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Reads a sweep file and expands it to its runs.
+
+    Args:
+        path: the YAML file.
+        overrides: texts such as `seed=1..2`, `z_dim=2,10` or `epochs=5` (the values of `--set`).
+            Each replaces all that the file says on its field. Runs that then coincide become one.
+
+    Raises:
+        SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
+    """
+    file = load_yaml(path)
+    inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
+    document = read_model(file, _Document, file.data, inner=inner)
+    blocks = list(_blocks(file, document))
+    for field, setting in _overrides(overrides).items():
+        for block in blocks:
+            block.settings[field] = setting
+    total = sum(block.size for block in blocks)
+    if total > MAX_RUNS:
+        raise file.error(
+            ("grid",), f"{total:,} runs are more than the {MAX_RUNS:,} that a sweep can have"
+        )
+    runs: dict[RunSpec, _Block] = {}
+    for block in blocks:
+        for run in _expand(file, block):
+            first = runs.setdefault(run, block)
+            if first is not block and not overrides:
+                line, _ = file.position(first.path)
+                raise file.error(
+                    block.path, f"the run {run.run_name} is in the block of line {line} already"
+                )
+    if document.snapshots and any(run.of_images for run in runs):
+        raise file.error(
+            ("snapshots",), "true is not allowed with models of images, which have no animation"
+        )
+    return Sweep(
+        document.name,
+        document.description,
+        document.figures,
+        list(runs),
+        _published(file, document, path),
+        tuple(document.claims or ()),
+        document.snapshots,
+    )
+
+
+def _published(file: YamlFile, document: _Document, path: Path) -> Path | None:
+    if document.published is None:
+        return None
+    table = path.parent / document.published
+    if not table.is_file():
+        raise file.error(("published",), f"no such file: {table}")
+    return table
+
+
+def _blocks(file: YamlFile, document: _Document) -> Iterator[_Block]:
+    fixed = fixed_settings(file, document.fixed, "grid")
+    if "grid" not in document.model_fields_set:
+        yield _Block((), fixed)
+        return
+    grid = document.grid
+    parts = enumerate(grid) if isinstance(grid, list) else [(None, grid)]
+    if grid in (None, []):
+        raise file.error(("grid",), "is empty; give at least one field, or leave grid out")
+    for index, part in parts:
+        where: YamlPath = ("grid",) if index is None else ("grid", index)
+        if not isinstance(part, dict):
+            raise file.error(
+                where, f"{shown(part)} is not allowed; it must be a mapping or a list of mappings"
+            )
+        if not part:
+            raise file.error(where, "is empty; give at least one field, or leave grid out")
+        settings = dict(fixed)
+        for field, value in part.items():
+            path: YamlPath = (*where, field)
+            check_varied(file, path, fixed)
+            settings[field] = read_setting(file, path, value)
+        yield _Block(where, settings)
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, Setting]:
+    settings: dict[str, Setting] = {}
+    for text in texts:
+        field, equals, value = (part.strip() for part in text.partition("="))
+
+        def error(index: int, sentence: str, text: str = text) -> SpecError:
+            return SpecError(f"--set {text}: {sentence}")
+
+        if not equals or not value:
+            raise error(0, "write field=value, for example seed=1..3")
+        if field not in RunSpec.model_fields:
+            raise error(0, unknown("no such field", field, RunSpec.model_fields))
+        if field in settings:
+            raise error(0, f"{field} is set twice")
+        items = [scalar(item.strip()) for item in value.split(",")]
+        settings[field] = checked(items if len(items) > 1 else items[0], error)
+    return settings
+
+
+def _expand(file: YamlFile, block: _Block) -> Iterator[RunSpec]:
+    """Yields the runs of a block, the last field fastest."""
+    settings = block.settings
+    for indices in itertools.product(*(range(len(s.values)) for s in settings.values())):
+        chosen = dict(zip(settings, indices, strict=True))
+        try:
+            yield RunSpec.model_validate({f: settings[f].values[i] for f, i in chosen.items()})
+        except ValidationError as invalid:
+            error = invalid.errors()[0]
+            field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])
+            if field in settings:
+                raise settings[field].error(chosen[field], explain(error)) from None
+            raise file.error((*block.path, field), "is required, under fixed or grid") from None

@@ -1,0 +1,163 @@
+"""What `mimsweep doctor` looks at: all that a sweep needs of this machine and of the store."""
+
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mimsweep.orchestrator.engines.local import local_slots
+from mimsweep.orchestrator.errors import TrackingError
+
+Level = Literal["OK", "WARN", "FAIL"]
+
+_PACKAGES = ("mimsweep", "torch", "torchvision", "numpy", "numba", "mlflow", "optuna")
+_OPTIONAL = {"ray": "--engine ray", "psycopg": "a PostgreSQL store"}
+# Of each data set that comes as files, the files or folders of which one must be there; the first
+# that is there is used.
+_DATA_SETS = {
+    "Fashion-MNIST": ("FashionMNIST/raw",),
+    "MNIST": ("MNIST/raw",),
+    "Omniglot": ("chardata.mat", "omniglot-py"),
+}
+_GIB = 2**30
+_HTTP = ("http://", "https://")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found: of what, how it is, and a sentence."""
+
+    name: str
+    state: Level
+    text: str
+
+
+def examine(uri: str, data_dir: Path) -> Iterator[Check]:
+    """Yields what is found, one check after the other.
+
+    Args:
+        uri: of the tracking store, from `tracking_store.resolve_uri`.
+        data_dir: where data sets are.
+    """
+    yield from _versions()
+    yield _devices()
+    yield from _data_sets(data_dir)
+    yield _writable("folder", Path.cwd(), "a sweep's logs, checkpoints and figures go there")
+    yield from _store(uri)
+    yield _disk(Path.cwd())
+
+
+def exit_code(checks: list[Check]) -> int:
+    """Returns 0 if nothing fails, 3 if the store does, else 2."""
+    failed = {check.name for check in checks if check.state == "FAIL"}
+    return (3 if failed & {"store", "artifacts"} else 2) if failed else 0
+
+
+def _versions() -> Iterator[Check]:
+    yield Check("python", "OK", f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}")
+    for name in (*_PACKAGES, *_OPTIONAL):
+        try:
+            yield Check(name, "OK", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            if name in _OPTIONAL:
+                yield Check(name, "OK", f"not installed; only {_OPTIONAL[name]} needs it")
+            else:
+                yield Check(name, "FAIL", "not installed")
+
+
+def _devices() -> Check:
+    kind, slots = local_slots("auto", None)
+    if kind == "cpu":
+        return Check("devices", "OK", f"{len(slots)} CPU cores, no GPU")
+    import torch  # seconds, and only to see whether it takes the GPUs
+
+    if not torch.cuda.is_available():
+        text = f"nvidia-smi lists {len(slots)} GPUs, but this torch ({torch.__version__}) sees none"
+        return Check("devices", "WARN", text)
+    names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    return Check("devices", "OK", f"{torch.cuda.device_count()} GPUs: {', '.join(sorted(names))}")
+
+
+def _data_sets(data_dir: Path) -> Iterator[Check]:
+    for name, places in _DATA_SETS.items():
+        there = [data_dir / place for place in places if _holds_data(data_dir / place)]
+        if there:
+            yield Check(name, "OK", f"in {there[0]}")
+        else:
+            text = f"not in {data_dir} (MIMSWEEP_DATA_DIR): downloaded when a sweep first needs it"
+            yield Check(name, "WARN", text)
+
+
+def _holds_data(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def _writable(name: str, folder: Path, why: str) -> Check:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"mimsweep")
+    except OSError as error:
+        return Check(name, "FAIL", f"{there} can't be written ({error.strerror}): {why}")
+    return Check(name, "OK", f"{folder} can be written")
+
+
+def _store(uri: str) -> Iterator[Check]:
+    from mimsweep.orchestrator.tracking.store import without_secrets
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    try:
+        # An SQL store of another version than this mlflow's is refused as it is opened.
+        tracking = Tracking(uri, create=False)
+        artifacts = tracking.artifact_place()
+    except TrackingError as error:
+        hint = ": run `mlflow db upgrade` on it" if "out-of-date" in str(error) else ""
+        yield Check("store", "FAIL", f"{error}{hint}")
+        return
+    shown = without_secrets(uri, uri)
+    if artifacts is None:
+        yield Check("store", "OK", f"none at {shown} yet; the first run makes it")
+        return
+    yield Check("store", "OK", f"{shown} answers, and its schema is up to date")
+    yield _artifacts(uri, artifacts)
+    if uri.startswith(_HTTP):
+        yield _clock(uri)
+
+
+def _artifacts(uri: str, place: str) -> Check:
+    parts = urlsplit(place)
+    local = parts.path if parts.scheme in ("", "file") else None
+    if local is not None and not uri.startswith(_HTTP):
+        return _writable("artifacts", Path(local), "weights and figures go there")
+    if local is not None:
+        text = f"the server does not serve them: {local} must be the same folder on both machines"
+        return Check("artifacts", "WARN", text)
+    return Check("artifacts", "OK", f"stored by {parts.scheme}; not written to now")
+
+
+def _clock(uri: str) -> Check:
+    """Compares with the server's clock: an orchestrator elsewhere is judged by its heartbeat."""
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10) as answer:  # noqa: S310
+            there = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (OSError, HTTPException, TypeError, ValueError):
+        return Check("clock", "OK", "the store's server does not tell its time")
+    off = abs(time.time() - there)
+    state: Level = "OK" if off < 5 else "WARN" if off < 60 else "FAIL"
+    return Check("clock", state, f"{off:.0f} s from that of the store's server")
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    state: Level = "OK" if free > 5 * _GIB else "WARN" if free > _GIB / 2 else "FAIL"
+    return Check("disk", state, f"{free / _GIB:.1f} GiB free at {os.fspath(folder)}")

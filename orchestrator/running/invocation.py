@@ -1,0 +1,151 @@
+"""One invocation, of `run` or `search`: its folders, its store, its engine, its end."""
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from mimsweep.orchestrator.engines.base import Engine, Place
+from mimsweep.orchestrator.engines.choice import Choice, choose
+from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome, Policy
+from mimsweep.orchestrator.running.environment import environment_tags
+from mimsweep.orchestrator.running.progress import View
+from mimsweep.orchestrator.running.recorder import Recorder
+from mimsweep.orchestrator.running.spool import Spool
+from mimsweep.orchestrator.tracking.runs import Status
+from mimsweep.orchestrator.tracking.writer import Tracking
+
+STOP_SECONDS, END_SECONDS = 2.0, 600.0
+"""How long an invocation that is interrupted, or done, waits for a store that takes nothing."""
+
+CHECKPOINT_SECONDS = float(os.environ.get("MIMSWEEP_CHECKPOINT_SECONDS", "30"))
+"""Time between two checkpoints of a cohort; tests make it shorter."""
+
+STATE_DIR = Path(".mimsweep")
+"""Gets what only this machine needs: logs of worker processes, checkpoints."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a sweep.
+
+    Attributes:
+        engine: one of `engines.choice.ENGINES`.
+        device: "auto", "cpu" or "cuda".
+        workers: number of workers; None: one per GPU, else one per core.
+        gpus_per_worker: of the Ray engine.
+        cohort_size: most runs in a cohort; None: chosen from the device.
+        tracking_uri: of the store, from `tracking_store.resolve_uri`.
+        data_dir: where data sets are.
+        policy: what to do about faults.
+        fresh: whether to train complete runs anew too.
+    """
+
+    engine: str
+    device: str
+    workers: int | None
+    gpus_per_worker: float
+    cohort_size: int | None
+    tracking_uri: str
+    data_dir: Path
+    policy: Policy
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What `run` and `search` work with: their parent run, its recorder, an engine."""
+
+    parent_id: str
+    recorder: Recorder
+    engine: Engine
+
+
+def open_tracking(name: str, options: Options, view: View) -> Tracking:
+    """Opens the store, and closes what a dead orchestrator of this sweep left."""
+    tracking = Tracking(options.tracking_uri)
+    if closed := tracking.close_dead(name):
+        view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
+    return tracking
+
+
+def make_engine(name: str, options: Options, choice: Choice, snapshots: bool = False) -> Engine:
+    """Returns the engine that trains a sweep or search of that name."""
+    place = Place(
+        choice.kind, options.data_dir, checkpoint_dir(name), CHECKPOINT_SECONDS, snapshots
+    )
+    return choice.make(place, log_dir(name))
+
+
+def begin(name: str, description: str, tracking: Tracking, kind: str, engine: Engine) -> Invocation:
+    """Starts an invocation in the store, to be trained by an engine on that kind of device.
+
+    Raises:
+        TrackingError: the store can't be used, or another orchestrator runs this sweep.
+    """
+    tags = {**environment_tags(), "mimsweep.device": kind}
+    parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
+    recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
+    return Invocation(parent_id, recorder, engine)
+
+
+def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
+    """Runs the dispatcher to its end or a signal, then ends the invocation in the store."""
+    recorder = begun.recorder
+    status: Status = "FAILED"
+    patience = STOP_SECONDS
+    with _stop_signals() as interrupted:
+        try:
+            outcome = dispatcher.run(lambda: interrupted() or recorder.cancelled)
+            if outcome.interrupted:
+                status = "KILLED"
+            elif not outcome.gave_up:
+                status, patience = "FAILED" if outcome.failed else "FINISHED", END_SECONDS
+        finally:
+            begun.engine.close()
+            state = dispatcher.state
+            counts = {"runs_complete": state.complete, "runs_failed": state.failed}
+            recorder.close(status, counts, patience)
+    return outcome
+
+
+def choose_engine(options: Options) -> Choice:
+    """Returns the engine that is wanted, and the device it is for."""
+    return choose(options.engine, options.device, options.workers, options.gpus_per_worker)
+
+
+def checkpoint_dir(name: str) -> Path:
+    """Returns where the checkpoints of a sweep are."""
+    return STATE_DIR / "checkpoints" / name
+
+
+def log_dir(name: str) -> Path:
+    """Returns where the logs of a sweep's workers are."""
+    return STATE_DIR / "logs" / name
+
+
+def spool_dir(tracking: Tracking, name: str) -> Path:
+    """Returns where results of a sweep wait for the store."""
+    store = hashlib.sha256(tracking.uri.encode()).hexdigest()[:8]
+    return STATE_DIR / "spool" / store / name
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yields whether SIGINT or SIGTERM has come; a second one ends the process as usual."""
+    received: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

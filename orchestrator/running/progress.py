@@ -1,0 +1,146 @@
+"""The live view of an invocation: a display in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+LINE_SECONDS = 10.0
+"""How often a plain line is printed."""
+
+
+@dataclass
+class Active:
+    """A cohort in training: its label, size, runs that ended, and the epoch it is in."""
+
+    label: str
+    size: int
+    ended: int = 0
+    epoch: int = 0
+
+
+@dataclass
+class ProgressState:
+    """What there is to see.
+
+    Attributes:
+        sweep: its name.
+        total: runs of the sweep.
+        complete: those that are complete, earlier ones included.
+        failed: runs that failed in this invocation.
+        running: runs in training.
+        cost: estimated cost of all that this invocation has to train, in any unit.
+        cost_done: of the runs that ended.
+        epochs: epochs trained in this invocation, over all runs.
+        outage: what the tracking store says if it fails.
+        active: cohorts in training, by number.
+        started: when the invocation began, as `time.monotonic` has it.
+    """
+
+    sweep: str
+    total: int
+    complete: int
+    cost: float = 0.0
+    cost_done: float = 0.0
+    failed: int = 0
+    running: int = 0
+    epochs: int = 0
+    outage: str = ""
+    active: dict[int, Active] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def line(self) -> str:
+        """Returns the state in one line."""
+        seconds = time.monotonic() - self.started
+        text = (
+            f"{self.sweep}: {self.complete}/{self.total} runs complete, {self.running} running, "
+            f"{self.failed} failed, {len(self.active)} cohorts, "
+            f"{rate(self.epochs / max(seconds, 1e-9))}"
+        )
+        if 0 < self.cost_done < self.cost:
+            left = seconds * (self.cost - self.cost_done) / self.cost_done
+            text += f", about {duration(left)} left"
+        if self.outage:
+            text += f" (results wait on disk: {self.outage})"
+        return text
+
+
+class View(Protocol):
+    """Shows a `ProgressState`."""
+
+    def show(self, state: ProgressState) -> None:
+        """Shows the state as it is now."""
+
+    def say(self, sentence: str) -> None:
+        """Shows a sentence that stays."""
+
+
+@contextmanager
+def view() -> Iterator[View]:
+    """Yields a live view on stderr, or one of plain lines where that is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Live(progress)
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._printed = 0.0
+
+    def show(self, state: ProgressState) -> None:
+        if time.monotonic() - self._printed >= LINE_SECONDS:
+            self._printed = time.monotonic()
+            self.say(state.line())
+
+    def say(self, sentence: str) -> None:
+        self._console.print(sentence, markup=False, soft_wrap=True)
+
+
+class _Live:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._sweep = progress.add_task("", total=None)
+        self._cohorts: dict[int, TaskID] = {}
+
+    def show(self, state: ProgressState) -> None:
+        ended = state.complete + state.failed
+        self._progress.update(
+            self._sweep, description=state.line(), completed=ended, total=state.total
+        )
+        for number in set(self._cohorts) - set(state.active):
+            self._progress.remove_task(self._cohorts.pop(number))
+        for number, cohort in state.active.items():
+            if number not in self._cohorts:
+                self._cohorts[number] = self._progress.add_task("", total=cohort.size)
+            self._progress.update(
+                self._cohorts[number],
+                description=f"  {cohort.label}, epoch {cohort.epoch}",
+                completed=cohort.ended,
+            )
+
+    def say(self, sentence: str) -> None:
+        self._progress.console.print(sentence, markup=False, soft_wrap=True)
+
+
+def rate(epochs: float) -> str:
+    """Returns epochs a second for people: `12 epochs/s`, or `7.5 epochs/min` of slow ones."""
+    return f"{epochs:.0f} epochs/s" if epochs >= 1 else f"{60 * epochs:.2g} epochs/min"
+
+
+def duration(seconds: float) -> str:
+    """Returns seconds for people: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

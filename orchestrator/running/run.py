@@ -1,0 +1,98 @@
+"""`mimsweep run`: from a sweep to complete runs in the store."""
+
+import shutil
+from collections.abc import Callable, Collection
+from contextlib import closing
+from pathlib import Path
+
+from mimsweep.orchestrator.engines.base import Engine
+from mimsweep.orchestrator.engines.choice import Choice
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.choices import IMAGE_SETS
+from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.planning import plan
+from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome
+from mimsweep.orchestrator.running.invocation import (
+    Options,
+    begin,
+    checkpoint_dir,
+    choose_engine,
+    dispatch,
+    make_engine,
+    open_tracking,
+    spool_dir,
+)
+from mimsweep.orchestrator.running.progress import ProgressState, View
+from mimsweep.orchestrator.tracking.store import can_be_created
+
+
+def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
+    """Trains the runs of a sweep that are not complete yet.
+
+    Raises:
+        SpecError: a device or data set is missing; nothing was written.
+        TrackingError: the store can't be used, or another orchestrator runs this sweep.
+    """
+    choice = None if options.engine == "ray" else choose_engine(options)
+    check_data({run.dataset for run in sweep.runs}, options.data_dir)
+    if choice and can_be_created(options.tracking_uri):
+        # Everything is to be trained: the first worker loads torch while the store is made.
+        kind, engine = _engine(sweep, options, choice)
+        with closing(engine):
+            return _run(sweep, options, view, lambda: (kind, engine))
+    # A Ray takes seconds to start: not before there is something to do.
+    return _run(
+        sweep, options, view, lambda: _engine(sweep, options, choice or choose_engine(options))
+    )
+
+
+def _engine(sweep: Sweep, options: Options, choice: Choice) -> tuple[str, Engine]:
+    return choice.kind, make_engine(sweep.name, options, choice, sweep.snapshots)
+
+
+def _run(
+    sweep: Sweep, options: Options, view: View, engine: Callable[[], tuple[str, Engine]]
+) -> Outcome:
+    """Trains what is missing by an engine, which comes with its kind of device."""
+    tracking = open_tracking(sweep.name, options, view)
+    checkpoints = checkpoint_dir(sweep.name)
+    if options.fresh:
+        for folder in (checkpoints, spool_dir(tracking, sweep.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+    complete = set() if options.fresh else set(tracking.complete(sweep.name))
+    if all(run.run_key in complete for run in sweep.runs):
+        view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
+        return Outcome({})
+    kind, made = engine()
+    with closing(made):
+        begun = begin(sweep.name, sweep.description, tracking, kind, made)
+        complete.update(begun.recorder.deliver(complete))
+        todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
+        state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
+        dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state)
+        for cohort in todo.cohorts:
+            dispatcher.add(cohort)
+        outcome = dispatch(dispatcher, begun)
+    view.say(state.line())
+    if outcome == Outcome({}):
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return outcome
+
+
+def check_data(datasets: Collection[str], data_dir: Path) -> None:
+    """Loads, or downloads, the data sets that come as files before anything is started."""
+    names = sorted(name for name in datasets if not name.lower().startswith("toy"))
+    if not names:
+        return
+    from mimsweep.models.data.base import DataError  # torch, only for who needs it
+    from mimsweep.models.data.binarised import load_images
+    from mimsweep.models.data.loading import load
+
+    for name in names:
+        try:
+            if name in IMAGE_SETS:
+                load_images(name, data_dir)
+            else:
+                load(name, data_dir)
+        except DataError as error:
+            raise SpecError(str(error)) from error

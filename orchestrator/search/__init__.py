@@ -1,0 +1,1 @@
+"""Optuna over the fields of a run: the only importer of optuna."""

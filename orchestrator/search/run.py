@@ -1,0 +1,144 @@
+"""One invocation of `mimsweep search`: from a search file to the best trial, with its evidence."""
+
+import dataclasses
+import json
+import math
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mimsweep.orchestrator.files.search import Search
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.planning import cohort_limit
+from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome
+from mimsweep.orchestrator.running.invocation import (
+    STATE_DIR,
+    Options,
+    begin,
+    checkpoint_dir,
+    choose_engine,
+    dispatch,
+    make_engine,
+    open_tracking,
+)
+from mimsweep.orchestrator.running.progress import ProgressState, View
+from mimsweep.orchestrator.running.run import check_data
+from mimsweep.orchestrator.search.reader import Summary
+from mimsweep.orchestrator.search.study import Study
+from mimsweep.orchestrator.search.trials import Trials
+from mimsweep.orchestrator.tracking.writer import Tracking
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an invocation of `search` came to; `figures` is the folder of the pictures."""
+
+    outcome: Outcome
+    summary: Summary
+    figures: Path | None
+
+
+def journal(search: Search) -> str:
+    """Returns where the study is if no storage is named; optuna-dashboard opens it."""
+    return str(STATE_DIR / "optuna" / f"{search.name}.log")
+
+
+def run_search(
+    search: Search, options: Options, storage: str | None, output: Path, view: View
+) -> Found:
+    """Makes the trials that are missing, then stores and draws what all of them show.
+
+    Args:
+        search: what to search.
+        options: how to train.
+        storage: of the study: a file, or the URL of a database; None: `journal`.
+        output: gets a folder of figures.
+        view: shows how it goes.
+
+    Raises:
+        SpecError: a device or data set is missing, or the study is of another search.
+        TrackingError: a store can't be used, or another process runs this search.
+    """
+    check_data(_datasets(search), options.data_dir)
+    choice = choose_engine(options)
+    tracking = open_tracking(search.name, options, view)
+    study = Study(search, storage or journal(search))
+    if study.closed:
+        view.say(f"{len(study.closed)} trials that were cut off are closed, to be tried again")
+    if not study.left():
+        view.say(f"{search.name}: all {study.goal} trials are made")
+        study.close()
+        return _found(Outcome({}), study, tracking, tracking.latest_parent(search.name), output)
+    with closing(study), closing(make_engine(search.name, options, choice)) as engine:
+        begun = begin(search.name, search.description, tracking, choice.kind, engine)
+        begun.recorder.deliver(set(tracking.complete(search.name)))
+        state = ProgressState(search.name, study.left() * len(search.seeds), 0, cost=math.nan)
+
+        def limit(run: RunSpec) -> int:
+            return options.cohort_size or cohort_limit(run, choice.kind)
+
+        trials = Trials(study, begun.recorder, view, limit)
+        dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state, trials)
+        outcome = dispatch(dispatcher, begun)
+    view.say(state.line())
+    if not study.left():
+        shutil.rmtree(checkpoint_dir(search.name), ignore_errors=True)
+    return _found(outcome, study, tracking, begun.parent_id, output)
+
+
+def _datasets(search: Search) -> set[str]:
+    if "dataset" in search.space:
+        return set(search.space["dataset"].values)
+    return {search.fixed["dataset"]}
+
+
+def _found(
+    outcome: Outcome, study: Study, tracking: Tracking, parent_id: str | None, output: Path
+) -> Found:
+    """Draws what the study shows, and stores it on the parent run."""
+    summary, table = study.summary(), study.table()
+    if not summary.complete:
+        return Found(outcome, summary, None)
+    folder = output / study.search.name
+    _draw(study, table, folder)
+    (folder / "search.json").write_text(json.dumps(dataclasses.asdict(summary), indent=2) + "\n")
+    if parent_id:
+        tracking.log_folder(parent_id, folder)
+        tracking.log_summary(parent_id, *_evidence(study, summary))
+    return Found(outcome, summary, folder)
+
+
+def _evidence(study: Study, summary: Summary) -> tuple[dict[str, str], dict[str, float]]:
+    """Returns tags and metrics that say what was found."""
+    bests = summary.best if isinstance(summary.best, list) else [summary.best]
+    tags = {"mimsweep.best": json.dumps(bests)[:4000]}
+    for metric, importances in study.importances().items():
+        tags[f"mimsweep.importance.{metric}"] = json.dumps(importances)
+    metrics: dict[str, float] = {
+        f"trials_{name}": getattr(summary, name) for name in ("complete", "pruned", "failed")
+    }
+    if len(bests) == 1:
+        objectives = study.search.objectives
+        values = zip(objectives, bests[0]["values"], strict=True)
+        metrics |= {f"best_{objective.metric}": value for objective, value in values}
+    return tags, metrics
+
+
+def _draw(study: Study, table: pd.DataFrame, folder: Path) -> None:
+    from mimsweep.dashboards.search.figures import draw_search
+    from mimsweep.dashboards.search.panels import Search as Shown
+    from mimsweep.dashboards.search.table import Objective
+
+    search = study.search
+    shown = Shown(
+        name=search.name,
+        description=search.description,
+        objectives=[Objective(o.metric, o.maximize) for o in search.objectives],
+        fields={field: dimension.log for field, dimension in search.space.items()},
+        default=search.default,
+        importances=study.importances(),
+    )
+    draw_search(table, shown, folder)

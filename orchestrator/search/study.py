@@ -1,0 +1,209 @@
+"""A search's study: its trials in Optuna's storage.
+
+With `search_methods` and `search_reader`, the only importer of optuna.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.search import Search
+from mimsweep.orchestrator.search.methods import (
+    directions,
+    distribution,
+    grid,
+    new_point,
+    open_storage,
+    pruner,
+    sampler,
+)
+from mimsweep.orchestrator.search.reader import (
+    REASON,
+    REPLACES,
+    StudyReader,
+    as_tracking_errors,
+    tracking_errors,
+)
+from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, Owner
+from mimsweep.orchestrator.tracking.writer import SweepBusyError
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+_MEANING, _OWNER = "mimsweep.meaning", "mimsweep.owner"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial to be made: its number, and the point of the space."""
+
+    number: int
+    params: dict[str, Any]
+
+
+class Study(StudyReader):
+    """The trials of a search, in Optuna's storage; one living process at a time works on them.
+
+    A trial is asked for, then ended once: complete, pruned or failed. One that a dead process left
+    running is closed as failed, and its point enqueued as another trial, which replaces it; it
+    counts no more. Every trial has the metrics of its seeds as user attributes.
+
+    Attributes:
+        search: what is searched.
+        storage: path of a journal file, or URL of a database.
+        closed: numbers of the trials that a dead process had left running.
+    """
+
+    def __init__(self, search: Search, storage: str) -> None:
+        """Opens the study, or makes it.
+
+        Raises:
+            SpecError: the study there is of another meaning.
+            SweepBusyError: another living process works on it.
+            TrackingError: the storage can't be used.
+        """
+        super().__init__(search, storage)
+        self._running: dict[int, optuna.Trial] = {}
+        self._distributions = {name: distribution(d) for name, d in search.space.items()}
+        with tracking_errors(storage, Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(
+                study_name=search.name,
+                storage=open_storage(storage),
+                directions=directions(search),
+                load_if_exists=True,
+                pruner=pruner(search),
+            )
+            self._check()
+            self._study.sampler = sampler(search, len(self._study.get_trials(deepcopy=False)))
+            self._beaten = 0.0
+            self.beat()
+            self.closed = self._close([trial.number for trial in self._trials(TrialState.RUNNING)])
+            if search.default and search.sampler != "grid" and not self._trials():
+                self._study.enqueue_trial(search.default)
+
+    def _check(self) -> None:
+        attributes = self._study.user_attrs
+        owner = Owner.from_tags(attributes.get(_OWNER) or {})
+        this = Owner.this_process()
+        if owner and owner.alive() and (owner.host, owner.pid) != (this.host, this.pid):
+            raise SweepBusyError(f"the search {self.search.name} is being run already, by {owner}")
+        known = attributes.get(_MEANING)
+        meaning = self.search.meaning
+        differs = [key for key in meaning if known and known.get(key) != meaning[key]]
+        if differs:
+            raise SpecError(
+                f"the study {self.search.name} in {self.storage} was made with another "
+                f"{' and '.join(differs)}: its trials can't be compared with new ones; give the "
+                "search another name, or another --storage"
+            )
+        self._study.set_user_attr(_MEANING, meaning)
+
+    @as_tracking_errors
+    def ask(self) -> list[Asked]:
+        """Returns new trials, as many as may run beside those that do."""
+        if len(self._running) >= self.search.parallel:
+            return []
+        places = min(self.search.parallel, self.left()) - len(self._running)
+        return [asked for _ in range(places) if (asked := self._ask())]
+
+    def _ask(self) -> Asked | None:
+        waiting = self._trials(TrialState.WAITING)
+        if not waiting and (point := self._new_point()):
+            self._study.enqueue_trial(point)
+        try:
+            trial = self._study.ask(self._distributions)
+        except ValueError:
+            if not waiting:
+                raise
+            # A user has enqueued a point that no distribution can hold.
+            for left in self._trials(TrialState.RUNNING):
+                if left.number not in self._running:
+                    self._study.tell(left.number, state=TrialState.FAIL)
+            return None
+        self._running[trial.number] = trial
+        return Asked(trial.number, dict(trial.params))
+
+    def _new_point(self) -> dict[str, Any] | None:
+        """Returns a point where no trial is yet, if the sampler comes to one."""
+        known = [_params(trial) for trial in self._trials()]
+        if self.search.sampler == "grid":
+            return next((point for point in grid(self.search) if point not in known), None)
+        return new_point(self._study, self.search, self._distributions, known)
+
+    @as_tracking_errors
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Tells how a trial goes; returns whether it should be pruned."""
+        trial = self._running[number]
+        trial.report(value, step)
+        if trial.params == self.search.default:
+            return False  # what all others are compared with needs all its seeds
+        return self.search.pruner != "none" and trial.should_prune()
+
+    @as_tracking_errors
+    def complete(self, number: int, values: list[float], seeds: Mapping[str, Any]) -> None:
+        """Ends a trial with the value of each objective.
+
+        Args:
+            number: of the trial.
+            values: in the order of the objectives.
+            seeds: of each objective's metric, its value by seed.
+        """
+        self.note(number, seeds)
+        self._study.tell(self._running.pop(number), values)
+
+    @as_tracking_errors
+    def note(self, number: int, seeds: Mapping[str, Any]) -> None:
+        """Stores what is known of a trial that has not ended; `seeds` as `complete` has them."""
+        for metric, by_seed in seeds.items():
+            self._running[number].set_user_attr(f"{metric}_by_seed", by_seed)
+
+    @as_tracking_errors
+    def prune(self, number: int, reason: str) -> None:
+        """Ends a trial that does not promise to become the best."""
+        self._end(number, reason, TrialState.PRUNED)
+
+    @as_tracking_errors
+    def fail(self, number: int, reason: str) -> None:
+        """Ends a trial without a value."""
+        self._end(number, reason, TrialState.FAIL)
+
+    def _end(self, number: int, reason: str, state: TrialState) -> None:
+        trial = self._running.pop(number)
+        trial.set_user_attr(REASON, reason)
+        self._study.tell(trial, state=state)
+
+    @as_tracking_errors
+    def beat(self) -> None:
+        """Says, now and then, that this process works on the study."""
+        if time.monotonic() - self._beaten >= HEARTBEAT_SECONDS or not self._beaten:
+            self._beaten = time.monotonic()
+            self._study.set_user_attr(_OWNER, Owner.this_process().tags())
+
+    @as_tracking_errors
+    def close(self) -> None:
+        """Leaves the study: what runs is closed, to be tried again by the next process."""
+        self._close(list(self._running))
+        self._running.clear()
+        self._study.set_user_attr(_OWNER, {})
+
+    def _close(self, numbers: list[int]) -> list[int]:
+        replaced = self._replaced()
+        for trial in self._trials(TrialState.RUNNING):
+            if trial.number not in numbers:
+                continue
+            if trial.number not in replaced:  # a process may have died between these two
+                self._study.enqueue_trial(_params(trial), {REPLACES: trial.number})
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        return numbers
+
+
+def _params(trial: FrozenTrial) -> dict[str, Any]:
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

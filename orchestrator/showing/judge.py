@@ -1,0 +1,92 @@
+"""Claims of a sweep file to verdicts, for people and for scripts. Imports pandas as it loads."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from mimsweep.dashboards.report.wording import cell_text
+from mimsweep.dashboards.statistics import claims as statistics
+from mimsweep.dashboards.statistics.claims import Cell, Judgement
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.claims import Claim
+from mimsweep.orchestrator.files.sweep import Sweep
+
+
+def judge(sweep: Sweep, complete: pd.DataFrame) -> list[Judgement]:
+    """Returns the verdict on each claim of a sweep, in the order of the file.
+
+    Args:
+        sweep: with its claims.
+        complete: a row per complete run, from `Tracking.frame`.
+    """
+    planned = pd.DataFrame([{"run_key": run.run_key, **run.model_dump()} for run in sweep.runs])
+    return statistics.judge([_claim(claim) for claim in sweep.claims], planned, complete)
+
+
+def require_claims(sweep: Sweep) -> None:
+    """Refuses a sweep without claims: that nothing was contradicted would not mean that all holds.
+
+    Raises:
+        SpecError: it has none.
+    """
+    if not sweep.claims:
+        raise SpecError(
+            f"{sweep.name}: the sweep file has no claims to verify; add for example\n"
+            "claims:\n"
+            "  - {claim: MIM keeps more, metric: mi, greater: {model: mim}, than: {model: vae}}"
+        )
+
+
+def to_json(sweep: Sweep, judgements: Sequence[Judgement]) -> dict[str, Any]:
+    """Returns what `mimsweep verify --json` prints; a number that there isn't is null."""
+    return {
+        "sweep": sweep.name,
+        "all_hold": all(each.verdict == "holds" for each in judgements),
+        "claims": [
+            {
+                "claim": each.claim.text,
+                "metric": each.claim.metric,
+                "verdict": each.verdict,
+                "reason": each.reason,
+                "pairs": each.pairs,
+                "missing": each.missing,
+                "p_holds": each.p_holds,
+                "p_fails": each.p_fails,
+                "cells": [_cell_json(cell) for cell in each.cells],
+            }
+            for each in judgements
+        ],
+    }
+
+
+def to_lines(judgement: Judgement) -> list[str]:
+    """Returns what `mimsweep verify` prints of a claim."""
+    head = f"{judgement.verdict:<10}{judgement.claim.text}"
+    cells = "1 cell" if len(judgement.cells) == 1 else f"{len(judgement.cells)} cells"
+    numbers = f"{judgement.pairs} pairs in {cells}"
+    p = f"p(holds) {judgement.p_holds:.2g}, p(fails) {judgement.p_fails:.2g}"
+    lines = [head, f"          {judgement.reason}; {numbers}; {p}"]
+    if judgement.decisive:
+        lines.append(f"          {cell_text(judgement)}")
+    return lines
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in vars(cell).items()
+    }
+
+
+def _claim(claim: Claim) -> statistics.Claim:
+    return statistics.Claim(
+        text=claim.claim,
+        metric=claim.metric,
+        sign=1 if claim.greater is not None or claim.rises_with is not None else -1,
+        group=claim.greater or claim.less or {},
+        than=claim.than,
+        along=claim.falls_with or claim.rises_with,
+        where=claim.conditions,
+    )

@@ -1,0 +1,146 @@
+"""What `figures` and `report` write: from the store alone to pictures, and to one page.
+
+Several files are drawn at once, in as many processes as there are cores. This module imports little
+as it loads, so that they start at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.search import Search, load_either
+from mimsweep.orchestrator.files.sweep import Sweep
+
+_NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
+
+
+def draw_sweeps(
+    sweeps: Sequence[Sweep], uri: str, output: Path, latent: bool, data_dir: Path
+) -> Iterator[str]:
+    """Draws sweeps into folders of their names, and stores these on the sweeps' parent runs.
+
+    Args:
+        sweeps: to be drawn.
+        uri: the store's.
+        output: the folder of folders.
+        latent: whether to draw what models of two dimensions, or of images, have learned, too.
+        data_dir: where data sets are.
+
+    Yields:
+        a line or more on each sweep.
+
+    Raises:
+        SpecError: none of them has complete runs, or one can't be drawn as its file says.
+        TrackingError: the store can't be read.
+    """
+    draw = partial(_draw, uri=uri, output=output, latent=latent, data_dir=data_dir)
+    drawn = 0
+    with _processes(len(sweeps)) as pool:
+        for sweep, lines in zip(sweeps, pool.map(draw, sweeps), strict=True):
+            yield from lines or [f"{sweep.name}: no complete runs yet, nothing to draw"]
+            drawn += bool(lines)
+    if not drawn:
+        raise SpecError(_NOTHING)
+
+
+def report_on(
+    files: Sequence[Path], overrides: Sequence[str], uri: str, output: Path, data_dir: Path
+) -> Iterator[str]:
+    """Writes one HTML file on sweeps and searches, and stores it on their parent runs.
+
+    Args:
+        files: sweep and search files.
+        overrides: `field=value` texts that replace fields of the sweeps.
+        uri: the store's.
+        output: the HTML file.
+        data_dir: where data sets are.
+
+    Yields:
+        a line on each file, and one on the page.
+
+    Raises:
+        SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
+        TrackingError: the store can't be read.
+    """
+    loaded = [load_either(path, overrides) for path in files]
+    keys = [f"s{index}" for index in range(len(loaded))]
+    pages, parents = [], []
+    with _processes(len(loaded)) as pool:
+        made = pool.map(partial(_page, uri=uri, data_dir=data_dir), loaded, keys)
+        for page, parent_id in made:
+            yield f"{page['name']}: {page['complete']} of {page['total']} runs"
+            pages.append(page)
+            parents += [parent_id] if parent_id else []
+        if not any(page["complete"] for page in pages):
+            raise SpecError(_NOTHING)
+        pool.submit(_write, pages, output, uri, parents).result()
+    yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
+
+
+def _processes(tasks: int) -> ProcessPoolExecutor:
+    count = min(tasks, os.cpu_count() or 1)
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare)
+
+
+def _prepare() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends them, without a traceback each
+    gc.disable()  # finds nothing among so many live objects, and takes a sixth of the time
+
+
+def _draw(sweep: Sweep, uri: str, output: Path, latent: bool, data_dir: Path) -> list[str]:
+    from mimsweep.orchestrator.showing.figures import draw
+    from mimsweep.orchestrator.showing.study import Study
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    store = Tracking(uri, create=False)
+    study = Study(sweep, store)
+    if study.table.empty:
+        return []
+    lines = draw(study, output / sweep.name, latent, data_dir)
+    if parent_id := store.latest_parent(sweep.name):
+        store.log_folder(parent_id, output / sweep.name)
+    return lines
+
+
+def _page(
+    file: Sweep | Search, key: str, uri: str, data_dir: Path
+) -> tuple[dict[str, Any], str | None]:
+    from mimsweep.dashboards.report.page import page
+    from mimsweep.orchestrator.showing.report import own_pictures, section
+    from mimsweep.orchestrator.showing.search import search_section, study_of
+    from mimsweep.orchestrator.showing.study import Study, as_spec_errors
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    store = Tracking(uri, create=False)
+    study = Study(file, store) if isinstance(file, Sweep) else study_of(file, store)
+    with as_spec_errors(study.sweep):
+        if isinstance(file, Sweep):
+            made = section(study, own_pictures(study, data_dir))
+        else:
+            made = search_section(file, study)
+        return page(made, key), store.latest_parent(file.name)
+
+
+def _write(pages: Sequence[dict[str, Any]], output: Path, uri: str, parents: Sequence[str]) -> None:
+    from mimsweep.dashboards.report.page import write_report
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    try:
+        write_report(pages, output)
+    except OSError as error:
+        raise SpecError(f"--output {output}: {error.strerror}") from error
+    store = Tracking(uri, create=False)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, output.name).write_bytes(output.read_bytes())
+        for parent_id in parents:
+            store.log_folder(parent_id, Path(folder))

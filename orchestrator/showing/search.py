@@ -1,0 +1,77 @@
+"""A search in the store to its section of a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mimsweep.dashboards.report.page import Picture, Section
+from mimsweep.orchestrator.files.search import Search
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.files.sweep import Figures, Sweep
+from mimsweep.orchestrator.showing.report import section
+from mimsweep.orchestrator.showing.study import Study
+from mimsweep.orchestrator.tracking.writer import Tracking
+
+SUMMARY = "search.json"
+
+_PICTURES = {
+    "history": ("Trials", "The value of each trial in the order of trials, and the best so far."),
+    "slice": ("Values along each field", "The value of each trial against each searched field."),
+    "seeds": ("Seeds of each trial", "The values of single seeds, and their means, by trial."),
+    "importance": ("Importance", "How much each searched field matters to each objective."),
+    "pareto": ("Pareto front", "Trials by both objectives, and those that none is better than."),
+}
+
+
+def study_of(search: Search, store: Tracking) -> Study:
+    """Returns the complete runs of a search, as if they were a sweep."""
+    frame = store.frame(search.name)
+    fields = [name for name in RunSpec.model_fields if name in frame.columns]
+    rows = _plain(frame[fields].to_dict("records"))
+    # Not strict: beside runs without a newer field, whole numbers of it are stored as floats.
+    runs = [RunSpec.model_validate(row, strict=False) for row in rows]
+    figures = Figures(
+        x=next(iter(search.space)),
+        hue="seed" if next(iter(search.space)) == "model" else "model",
+        metrics=[objective.metric for objective in search.objectives],
+    )
+    return Study(Sweep(search.name, search.description, figures, runs), store)
+
+
+def search_section(search: Search, study: Study) -> Section:
+    """Returns what a report says of a search: the figures that it stored, its trials, its runs."""
+    parent_id = study.store.latest_parent(search.name)
+    pictures = []
+    for stem, (title, alt) in _PICTURES.items():
+        svg = study.store.artifact(parent_id, f"{stem}.svg") if parent_id else None
+        if svg is not None:
+            pictures.append(Picture(title, svg.decode(), alt))
+    summary = study.store.artifact(parent_id, SUMMARY) if parent_id else None
+    facts = _facts(search, json.loads(summary) if summary else {})
+    made = section(study, pictures)
+    return dataclasses.replace(made, facts=[*facts, *made.facts])
+
+
+def _facts(search: Search, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    goals = ", ".join(f"{each.direction} {each.metric}" for each in search.objectives)
+    facts = [("objective", goals), ("sampler, pruner", f"{search.sampler}, {search.pruner}")]
+    counts = [f"{summary[n]} {n}" for n in ("complete", "pruned", "failed") if n in summary]
+    if counts:
+        facts.append(("trials", ", ".join(counts)))
+    best = summary.get("best") or []
+    for each in best if isinstance(best, list) else [best]:
+        point = ", ".join(f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
+                          for name, value in each["params"].items())  # fmt: skip
+        values = ", ".join(f"{value:.4g}" for value in each["values"])
+        facts.append((f"best, trial {each['number']}", f"{point}: {values}"))
+    return facts
+
+
+def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Returns rows of numpy's scalars as Python's own, without those that are missing."""
+    return [
+        {k: v.item() if hasattr(v, "item") else v for k, v in row.items() if v == v} for row in rows
+    ]

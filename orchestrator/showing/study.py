@@ -1,0 +1,100 @@
+"""A sweep and what the store has of it, as tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mimsweep.dashboards.figures import curves as figures
+from mimsweep.dashboards.figures.learning import learning_curves, runs_drawn
+from mimsweep.dashboards.figures.strips import strips
+from mimsweep.dashboards.statistics.published import read_published
+from mimsweep.dashboards.statistics.seeds import facets
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.showing.table import results_table
+from mimsweep.orchestrator.tracking.writer import Tracking
+
+_LOSSES = ("test_loss", "train_loss")
+_DURATIONS = ("seconds", "epochs_run")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep and what the store has of it.
+
+    Attributes:
+        sweep: the file.
+        store: to read.
+    """
+
+    sweep: Sweep
+    store: Tracking
+
+    @cached_property
+    def complete(self) -> pd.DataFrame:
+        """All complete runs of the experiment, as the store has them."""
+        return self.store.frame(self.sweep.name)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row per complete run of the sweep, as `mimsweep results` gives it."""
+        return results_table(self.complete, self.sweep.runs)
+
+    @cached_property
+    def axes(self) -> dict[str, Any]:
+        """What is drawn: `x`, `hue` and `metrics`."""
+        if self.sweep.figures:
+            return self.sweep.figures.model_dump()
+        return figures.default_axes(self.table)
+
+    @cached_property
+    def published(self) -> pd.DataFrame | None:
+        """The published points, if the sweep names some."""
+        return read_published(self.sweep.published) if self.sweep.published else None
+
+    def curves(self) -> figures.Curves:
+        """Returns the comparison curves."""
+        return figures.compare(self.table, published=self.published, **self.axes)
+
+    def others(self) -> dict[str, Figure]:
+        """Returns the other pictures that a report shows, by name: learning, every run.
+
+        Where runs of equal `x` and `hue` differ in data set, every run has a picture a data set.
+        """
+        x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
+        history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
+        drawn = {}
+        if not history.empty:
+            drawn["learning"] = learning_curves(self.table, history, x, hue, name)
+        for dataset, runs in self._comparable().items():
+            stem, of = (f"seeds_{dataset}", f" of {dataset}") if dataset else ("seeds", "")
+            title = f"{name}: every run{of}"
+            drawn[stem] = strips(runs, x, hue, self.axes["metrics"], title)
+        return drawn
+
+    def durations(self) -> Figure:
+        """Returns the picture of how long the runs took, which a report has in its table."""
+        title = f"{self.sweep.name}: durations of the runs"
+        return strips(self.table, self.axes["x"], self.axes["hue"], _DURATIONS, title)
+
+    def _comparable(self) -> dict[str, pd.DataFrame]:
+        """Returns the table by data set, or as a whole, named "", where `x` or `hue` tells them."""
+        if "dataset" not in facets(self.table, self.axes["x"], self.axes["hue"]):
+            return {"": self.table}
+        return {str(name): runs for name, runs in self.table.groupby("dataset")}
+
+
+@contextmanager
+def as_spec_errors(sweep: Sweep) -> Iterator[None]:
+    """Makes what the dashboards refuse an error of the sweep file."""
+    try:
+        yield
+    except ValueError as error:
+        raise SpecError(f"{sweep.name}: {error}") from error

@@ -1,0 +1,56 @@
+"""The table of a sweep's complete runs, as `mimsweep results` gives it."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
+
+
+def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
+    """Returns the rows of `runs`, in their order, with the columns of the results contract.
+
+    Args:
+        frame: of all complete runs of the experiment, from `Tracking.frame`.
+        runs: of the sweep; those that are not complete have no row.
+    """
+    columns = ["run_key", "run_id", "run_name", "status", *RunSpec.model_fields, *TABLE_METRICS]
+    others = [name for name in frame.columns if name not in columns and name not in EPOCH_METRICS]
+    keys = [run.run_key for run in runs]
+    rows = frame.set_index("run_key", drop=False)
+    rows = rows.loc[[key for key in keys if key in rows.index]]
+    rows = rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
+    # A run stored by an older version has no params of newer fields: it has their defaults.
+    specs = {run.run_key: run for run in runs}
+    values = {
+        field: [getattr(specs[key], field) for key in rows["run_key"]]
+        for field in RunSpec.model_fields
+    }
+    return rows.assign(**values)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as CSV, Parquet or JSON, by the file's ending.
+
+    Raises:
+        SpecError: no such ending, or the file can't be written.
+    """
+    writers: dict[str, Callable[[Path], object]] = {
+        ".csv": lambda to: table.to_csv(to, index=False),
+        ".parquet": lambda to: table.to_parquet(to, index=False),
+        ".json": lambda to: table.to_json(to, orient="records", indent=2),
+    }
+    if path.suffix not in writers:
+        raise SpecError(f"--output {path}: the file must end in {', '.join(writers)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        writers[path.suffix](temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise SpecError(f"--output {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""MLflow as the one truth about runs: the only importer of mlflow."""

@@ -1,0 +1,264 @@
+"""MLflow as the one truth about runs. The only importer of mlflow, and its only writer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.tracking import runs as tracking_runs
+from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
+from mimsweep.orchestrator.tracking.reader import RUNNING, SCHEDULED, Reader, as_tracking_errors
+from mimsweep.orchestrator.tracking.runs import (
+    CANCEL,
+    COMPLETE,
+    PARENT,
+    REASON,
+    ROLE,
+    RUN_KEY,
+    SWEEP,
+    Run,
+    Spec,
+    Status,
+)
+from mimsweep.orchestrator.tracking.store import open_store, resolve_uri
+
+# Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# urllib3 has no handler, so its warnings (one a retry) would be printed.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Metric, Param  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+_NOTE = "mlflow.note.content"
+_POINTS_PER_CALL = 1000
+_REASON_CHARACTERS = 4000
+
+
+class SweepBusyError(TrackingError):
+    """Another living orchestrator runs this sweep: the request is refused, the store is fine."""
+
+    exit_code = 2
+
+
+class Tracking(Reader):
+    """The store of the sweeps' runs.
+
+    A sweep is an MLflow experiment of its name. Each invocation of `run` is a parent run in it,
+    tagged with the process that owns it; each model trained is a child run.
+
+    States of a child: `create_runs` stores it RUNNING, with its spec as params. It leaves that
+    state once: by `finish` to FINISHED, by `fail` to FAILED, by `kill` to KILLED or, if its
+    orchestrator died, by a later one's `close_dead` to KILLED. It is *complete* if it is FINISHED
+    and tagged `mimsweep.complete`. `finish` sets that tag when everything else is stored, so a run
+    whose writer dies anywhere before is not complete, and is trained again.
+
+    Invariants: at most one living orchestrator has a RUNNING parent in a sweep. A child is RUNNING
+    only while its parent's orchestrator lives; whatever MLflow says, `statuses` tells it as KILLED
+    after that. Of several complete runs of one key the newest counts. A run that a user deletes in
+    MLflow is missing here too.
+
+    One thread makes all calls. Every method raises `TrackingError` if the store fails; SQLite is
+    waited for up to 20 s while another process holds it.
+    """
+
+    failures = (MlflowException, OSError)
+
+    def __init__(self, uri: str, create: bool = True) -> None:
+        """Opens the store.
+
+        Args:
+            uri: From `resolve_uri`.
+            create: Whether to create it if it is new. If not, nothing is written, and a store that
+                isn't there yet looks empty.
+
+        Raises:
+            TrackingError: It can't be used, or not be reached within 15 s.
+        """
+        uri = resolve_uri(uri)
+        super().__init__(uri, open_store(uri, MlflowClient, create))
+
+    @as_tracking_errors
+    def start_sweep(
+        self, sweep: str, description: str, tags: Mapping[str, str], params: Mapping[str, object]
+    ) -> str:
+        """Creates this process's parent run, and the experiment if it is new.
+
+        Returns:
+            The parent's run_id: call `heartbeat` on it every 30 s, and `finish_sweep` at the end.
+
+        Raises:
+            SweepBusyError: Another living orchestrator runs this sweep.
+        """
+        experiment_id = self._experiment_id(sweep)
+        if experiment_id is None:
+            experiment_id = self._client.create_experiment(sweep, tags={_NOTE: description})
+        self._client.set_experiment_tag(experiment_id, SWEEP, sweep)
+        _refuse(sweep, self._owners(sweep))
+        own = {SWEEP: sweep, ROLE: "sweep", _NOTE: description, **Owner.this_process().tags()}
+        run = self._client.create_run(experiment_id, run_name=sweep, tags={**tags, **own})
+        parent_id: str = run.info.run_id
+        # Two may come this far at once: the later gives way.
+        elder = [rival for rival in self._owners(sweep) if _age(rival[0]) < _age(run)]
+        if elder:
+            self.kill([parent_id])
+            _refuse(sweep, elder)
+        self._client.log_batch(parent_id, params=_params(params))
+        return parent_id
+
+    @as_tracking_errors
+    def heartbeat(self, parent_id: str) -> bool:
+        """Says that the orchestrator lives; returns whether `cancel` has asked it to stop."""
+        self._client.set_tag(parent_id, HEARTBEAT, f"{time.time():.3f}")
+        return CANCEL in self._client.get_run(parent_id).data.tags
+
+    @as_tracking_errors
+    def cancel(self, sweep: str) -> None:
+        """Asks the living orchestrator of a sweep to stop at its next heartbeat."""
+        for parent, _ in self._owners(sweep):
+            self._client.set_tag(parent.info.run_id, CANCEL, f"{time.time():.3f}")
+
+    @as_tracking_errors
+    def log_summary(
+        self, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> None:
+        """Stores what an invocation came to, on its parent run."""
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+        self._log(run_id, [(0, metrics)])
+
+    @as_tracking_errors
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """Stores the files of a folder (figures, the table) as the run's artifacts."""
+        self._client.log_artifacts(run_id, str(folder))
+
+    @as_tracking_errors
+    def finish_sweep(self, parent_id: str, status: Status, counts: Mapping[str, float]) -> None:
+        """Ends the parent run, whose children have ended; `counts` become its metrics."""
+        self._log(parent_id, [(0, counts)])
+        self._client.set_terminated(parent_id, status)
+
+    @as_tracking_errors
+    def close_dead(self, sweep: str) -> list[str]:
+        """Closes as KILLED what dead orchestrators left RUNNING or SCHEDULED.
+
+        Returns:
+            The run_ids of the children closed.
+        """
+        runs = [*self._search(sweep, RUNNING), *self._search(sweep, SCHEDULED)]
+        children, parents = tracking_runs.abandoned(runs)
+        # Parents last: if this is cut short, the next call finds them still.
+        self.kill([*children, *parents])
+        return children
+
+    @as_tracking_errors
+    def create_runs(
+        self,
+        parent_id: str,
+        specs: Sequence[Spec],
+        tags: Mapping[str, str],
+        own: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> list[str]:
+        """Creates a RUNNING child for each spec, in order; returns run_ids.
+
+        Each has `tags`, and of `own` the tags under its run_key.
+        """
+        parent = self._client.get_run(parent_id)
+        common = {**tags, PARENT: parent_id, SWEEP: parent.data.tags[SWEEP]}
+        run_ids = []
+        for spec in specs:
+            run = self._client.create_run(
+                parent.info.experiment_id,
+                run_name=spec.run_name,
+                tags={**common, **own.get(spec.run_key, {}), RUN_KEY: spec.run_key},
+            )
+            self._client.log_batch(run.info.run_id, params=_params(spec.model_dump()))
+            run_ids.append(run.info.run_id)
+        return run_ids
+
+    @as_tracking_errors
+    def log_epochs(
+        self, run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]], at: int | None = None
+    ) -> None:
+        """Stores metrics per epoch; a row is (epoch, metrics). NaN and infinities are kept.
+
+        A call costs several commits: give it many epochs at once. Of a call that is made again
+        with the same `at`, in ms since 1970, nothing is stored twice.
+        """
+        self._log(run_id, rows, at)
+
+    @as_tracking_errors
+    def finish(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, bytes],
+        at: int | None = None,
+    ) -> None:
+        """Stores final metrics and artifacts (name to content), then makes the run complete.
+
+        It may be made again, as `log_epochs` may.
+        """
+        self._log(run_id, [(0, metrics)], at)
+        self._log_files(run_id, artifacts)
+        self._client.set_terminated(run_id, "FINISHED")
+        self._client.set_tag(run_id, COMPLETE, "true")
+
+    @as_tracking_errors
+    def fail(self, run_id: str, reason: str, artifacts: Mapping[str, bytes]) -> None:
+        """Stores why the run failed (and e.g. its traceback) and ends it as FAILED."""
+        self._log_files(run_id, artifacts)
+        self._client.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
+        self._client.set_terminated(run_id, "FAILED")
+
+    @as_tracking_errors
+    def kill(self, run_ids: Sequence[str], reason: str = "") -> None:
+        """Ends runs as KILLED, with the reason if there is one to tell."""
+        for run_id in run_ids:
+            if reason:
+                self._client.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
+            self._client.set_terminated(run_id, "KILLED")
+
+    def _log(
+        self,
+        run_id: str,
+        rows: Sequence[tuple[int, Mapping[str, float]]],
+        at: int | None = None,
+    ) -> None:
+        time_ms = round(time.time() * 1000) if at is None else at
+        points = [
+            Metric(name, float(value), time_ms, step)
+            for step, metrics in rows
+            for name, value in metrics.items()
+        ]
+        for start in range(0, len(points), _POINTS_PER_CALL):
+            self._client.log_batch(run_id, points[start : start + _POINTS_PER_CALL])
+
+    def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
+
+def _params(values: Mapping[str, object]) -> list[Param]:
+    return [Param(name, tracking_runs.encode(value)) for name, value in values.items()]
+
+
+def _refuse(sweep: str, rivals: Sequence[tuple[Run, Owner]]) -> None:
+    for _, owner in rivals:
+        raise SweepBusyError(f"the sweep {sweep} is being run already, by {owner}")
+
+
+def _age(run: Run) -> tuple[int, str]:
+    return (run.info.start_time, run.info.run_id)

@@ -1,0 +1,177 @@
+"""Verdicts on a constructed table with known answers."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mimsweep.dashboards.statistics.claims import Claim, Judgement, judge, seeds_needed
+
+SEEDS = range(1, 11)
+
+
+def planned(**fixed: Any) -> pd.DataFrame:
+    rows = [
+        {"run_key": f"{model}-{z}-{seed}", "model": model, "z_dim": z, "seed": seed, **fixed}
+        for model in ("mim", "vae")
+        for z in (2, 4, 8)
+        for seed in SEEDS
+    ]
+    return pd.DataFrame(rows)
+
+
+def complete(**metric: Any) -> pd.DataFrame:
+    """A run's metric is a function of (model, z_dim, seed)."""
+    plan = planned()
+    rows = zip(plan["model"], plan["z_dim"], plan["seed"], strict=True)
+    ((name, function),) = metric.items()
+    return plan[["run_key"]].assign(**{name: [float(function(*row)) for row in rows]})
+
+
+def compare(sign: Any = 1, **more: Any) -> Claim:
+    given: dict[str, Any] = {"text": "c", "metric": "mi", "group": {"model": "mim"}}
+    return Claim(sign=sign, **(given | {"than": {"model": "vae"}} | more))
+
+
+def one(claim: Claim, runs: pd.DataFrame) -> Judgement:
+    (judgement,) = judge([claim], planned(), runs)
+    return judgement
+
+
+TRUE = complete(mi=lambda model, z, seed: (model == "mim") + 0.01 * seed * z)
+EQUAL = complete(mi=lambda model, z, seed: seed + 0.1 * (-1) ** seed * (model == "mim"))
+TIED = complete(mi=lambda model, z, seed: seed)
+
+
+def test_a_true_claim_holds() -> None:
+    judgement = one(compare(), TRUE)
+    assert (judgement.verdict, judgement.pairs, judgement.missing) == ("holds", 30, 0)
+    assert judgement.p_holds == 2.0**-10  # of the weakest cell: no correction within a claim
+    (cell, *_) = judgement.cells
+    assert cell.fields == {"z_dim": 2}
+    assert cell.difference == pytest.approx(1)
+    assert (cell.low, cell.high) == (pytest.approx(1), pytest.approx(1))
+    assert cell.delta == 1
+
+
+@pytest.mark.parametrize(
+    "claim", [compare(-1), compare(group={"model": "vae"}, than={"model": "mim"})]
+)
+def test_a_false_claim_fails(claim: Claim) -> None:
+    judgement = one(claim, TRUE)
+    assert judgement.verdict == "fails"
+    assert judgement.p_fails == 3 * 2.0**-10
+    assert judgement.decisive is not None
+
+
+@pytest.mark.parametrize("runs", [EQUAL, TIED], ids=["no difference", "ties"])
+def test_no_difference_is_undecided_both_ways(runs: pd.DataFrame) -> None:
+    for sign in (1, -1):
+        judgement = one(compare(sign), runs)
+        assert judgement.verdict == "undecided"
+        assert judgement.reason == "the seeds don't decide it either way"
+    if runs is TIED:
+        assert (judgement.p_holds, judgement.p_fails) == (1, 1)
+
+
+def test_some_ties_do_not_hinder() -> None:
+    runs = complete(mi=lambda model, z, seed: (model == "mim") * min(seed, 3))
+    assert one(compare(), runs).verdict == "holds"
+
+
+def test_one_cell_against_it_makes_a_claim_fail() -> None:
+    runs = complete(mi=lambda model, z, seed: (model == "mim") * (-1 if z == 8 else 1))
+    judgement = one(compare(), runs)
+    assert judgement.verdict == "fails"
+    assert judgement.decisive is not None
+    assert judgement.decisive.fields == {"z_dim": 8}
+    assert one(compare(where=[("z_dim", "<", 8)]), runs).verdict == "holds"
+
+
+@pytest.mark.parametrize("drop", ["mim-4-3", "vae-4-3"])
+def test_a_missing_run_is_told_and_leaves_the_claim_undecided(drop: str) -> None:
+    judgement = one(compare(), TRUE[TRUE["run_key"] != drop])
+    assert (judgement.verdict, judgement.reason) == ("undecided", "1 of 30 pairs are missing")
+    assert judgement.pairs == 29
+
+
+def test_a_value_that_is_not_finite_is_missing() -> None:
+    runs = complete(mi=lambda model, z, seed: np.inf if (model, seed) == ("vae", 2) else seed)
+    assert one(compare(), runs).reason == "3 of 30 pairs are missing"
+
+
+def test_no_run_at_all_and_no_such_metric() -> None:
+    for runs in (TRUE.iloc[:0], TRUE.rename(columns={"mi": "nll"}).assign(mi=np.nan)):
+        judgement = one(compare(), runs)
+        assert judgement.reason == "30 of 30 pairs are missing"
+        assert judgement.decisive is None
+
+
+def test_a_claim_on_no_run_of_the_sweep() -> None:
+    judgement = one(compare(where=[("z_dim", ">", 100)]), TRUE)
+    assert (judgement.verdict, judgement.cells) == ("undecided", ())
+    assert judgement.reason == "no run of the sweep is what it speaks of"
+
+
+def test_runs_that_no_claim_asks_for_may_be_missing() -> None:
+    few = TRUE[~TRUE["run_key"].str.contains("-2-")]
+    assert one(compare(where=[("z_dim", ">=", 4)]), few).verdict == "holds"
+
+
+def test_a_field_that_follows_from_the_group_is_no_cell() -> None:
+    plan = planned()
+    plan["warmup"] = plan["model"].map({"mim": 3, "vae": 25})
+    (judgement,) = judge([compare()], plan, TRUE)
+    assert (judgement.verdict, judgement.pairs) == ("holds", 30)
+
+
+def test_comparison_with_a_number() -> None:
+    less = compare(-1, group={"model": "vae"}, than=2)
+    assert one(less, TRUE).verdict == "holds"
+    assert one(compare(group={"model": "vae"}, than=2), TRUE).verdict == "fails"
+
+
+def test_trends() -> None:
+    runs = complete(mi=lambda model, z, seed: (z if model == "mim" else -z) + 0.1 * seed)
+    where = [("model", "=", "vae")]
+    trend: dict[str, Any] = {"group": {}, "than": None, "along": "z_dim"}
+    falls = one(compare(-1, **trend, where=where), runs)
+    assert (falls.verdict, falls.pairs) == ("holds", 10)
+    assert falls.cells[0].delta == -1
+    assert falls.cells[0].difference == pytest.approx(-6)
+    assert one(compare(1, **trend, where=where), runs).verdict == "fails"
+    # Without `where` it speaks of both models, and only one falls.
+    both = one(compare(-1, **trend), runs)
+    assert (both.verdict, len(both.cells)) == ("fails", 2)
+    gap = one(compare(-1, **trend, where=where), runs[runs["run_key"] != "vae-4-3"])
+    assert gap.reason == "1 of 10 pairs are missing"
+
+
+def test_a_flat_line_has_no_trend() -> None:
+    trend = compare(-1, group={}, than=None, along="z_dim")
+    assert one(trend, TIED).verdict == "undecided"
+
+
+def test_the_more_claims_the_more_it_takes() -> None:
+    alone = judge([compare()], planned(), TRUE)
+    crowd = judge([compare()] * 60, planned(), TRUE)
+    assert [each.verdict for each in alone] == ["holds"]
+    assert {each.verdict for each in crowd} == {"undecided"}
+    assert crowd[0].p_holds == pytest.approx(60 * 2.0**-10)
+
+
+def test_too_few_seeds_for_so_many_claims_are_told() -> None:
+    crowd = judge([compare()] * 52, planned(), TRUE)
+    assert crowd[0].verdict == "undecided"
+    assert crowd[0].reason.endswith(": 52 claims need 11 seeds at least")
+    fewer = judge([compare()] * 51, planned(), TRUE)
+    assert fewer[0].verdict == "holds"
+    assert (seeds_needed(51), seeds_needed(3), seeds_needed(1)) == (10, 6, 5)
+
+
+def test_the_order_of_runs_changes_nothing() -> None:
+    shuffled = TRUE.sample(frac=1, random_state=0)
+    assert judge([compare()], planned().sample(frac=1, random_state=1), shuffled) == judge(
+        [compare()], planned(), TRUE
+    )

@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from mimsweep.orchestrator.cli.main import main
+from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.claims import parse_where
+from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
+from mimsweep.orchestrator.tracking.writer import Tracking
+
+HEAD = "name: a\nfixed: {dataset: toy4, model: mim}\n"
+SWEEP = """\
+name: a
+fixed: {dataset: toy4}
+grid: {seed: 1..6, z_dim: [2, 4], model: [mim, vae]}
+claims:
+"""
+TRUE = "  - {claim: more, metric: mi, greater: {model: mim}, than: {model: vae}}\n"
+FALSE = "  - {claim: lower, metric: mi, less: {model: mim}, than: {model: vae}, where: z_dim > 2}\n"
+TREND = "  - {claim: falls, metric: mi, falls_with: z_dim, where: 'model = \"vae\"'}\n"
+
+
+def load(folder: Path, text: str) -> Sweep:
+    path = folder / "a.yaml"
+    path.write_text(text)
+    return load_sweep(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "conditions"),
+    [
+        ("", ()),
+        ("z_dim >= 4", (("z_dim", ">=", 4),)),
+        ("z_dim>=4 and model=vae", (("z_dim", ">=", 4), ("model", "=", "vae"))),
+        ("model != 'vae' and lr < 1e-2", (("model", "!=", "vae"), ("lr", "<", 0.01))),
+        ('  inv_h == true  and act = "and" ', (("inv_h", "=", True), ("act", "=", "and"))),
+    ],
+)
+def test_where(text: str, conditions: Any) -> None:
+    assert parse_where(text) == conditions
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("z_dim", "'z_dim' is not made of comparisons `field op value`, for example z_dim >= 4"),
+        ("z_dim >= ", "is not made of comparisons"),
+        ("z_dim => 4", "is not made of comparisons"),
+        ("z_dim >= 4 or z_dim < 2", "'or' where `and` or the end should be"),
+        ("z_dim >= 4 and", "is not made of comparisons"),
+        ("zdim >= 4", "'zdim' is not a field; did you mean z_dim?"),
+        ("z_dim >= four", "'four' can't be compared with z_dim, which is a number"),
+        ("z_dim = true", "true can't be compared with z_dim, which is a number"),
+        ("model > vae", "model is no number, so it can only be compared by = and !="),
+        ("inv_h = 1", "1 can't be compared with inv_h, which is true or false"),
+        ("model = 'vae", "\"'vae\" can't be read"),
+        ("__import__('os').system('ls') = 1", "is not made of comparisons"),
+    ],
+)
+def test_a_bad_where_is_refused_and_never_executed(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=r".") as error:
+        parse_where(text)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ("claims: []\n", "3:9: claims: [] is not allowed; it must have at least 1 value"),
+        ("claims:\n- {metric: mi, falls_with: z_dim}\n", "4:3: claims.claim: is required"),
+        (
+            "claims:\n- {claim: c, metric: mi, falls_with: z_dim, were: x}\n",
+            "4:45: claims.were: no such field; did you mean where?",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi}\n",
+            "4:3: claims: give one of greater, less, falls_with, rises_with; there is none",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, greater: {model: mim}}\n",
+            "4:3: claims: `than` goes with greater and less, and they with it",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, greater: {modl: mim}, than: 1}\n",
+            "4:35: claims.greater: 'modl' is not a field; did you mean model?",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, less: {model: mim}, than: little}\n",
+            "4:52: claims.than: 'little' is not allowed; it must be a mapping of",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mii, falls_with: z_dim}\n",
+            "4:22: claims.metric: 'mii' is not a metric; did you mean mi?",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, falls_with: model}\n",
+            "4:3: claims: model is no number, so nothing falls or rises with it",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, falls_with: z_dim, where: z_dim}\n",
+            "4:52: claims.where: 'z_dim' is not made of comparisons",
+        ),
+        ("published: nowhere.csv\n", "3:12: published: no such file: "),
+    ],
+)
+def test_bad_claims_are_told_with_their_position(tmp_path: Path, claims: str, message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        load(tmp_path, HEAD + claims)
+    assert str(error.value).removeprefix(f"{tmp_path}/a.yaml:").startswith(message)
+
+
+def test_claims_do_not_change_runs(tmp_path: Path) -> None:
+    plain = load(tmp_path, SWEEP.removesuffix("claims:\n"))
+    assert load(tmp_path, SWEEP + TRUE).runs == plain.runs
+    assert plain.claims == ()
+
+
+def store(folder: Path, sweep: Sweep, leave_out: int = 0) -> str:
+    """A store in which MIM's MI is 1 above VAE's, and both fall with z_dim."""
+    uri = f"sqlite:///{folder}/mlflow.db"
+    tracking = Tracking(uri)
+    parent = tracking.start_sweep(sweep.name, "", {}, {})
+    runs = sweep.runs[leave_out:]
+    for run, run_id in zip(runs, tracking.create_runs(parent, runs, {}), strict=True):
+        mi = (run.model == "mim") + 0.1 * run.seed - 0.2 * run.z_dim
+        tracking.finish(run_id, {"mi": mi}, {})
+    tracking.finish_sweep(parent, "FINISHED", {})
+    return uri
+
+
+def verify(folder: Path, claims: str, *options: str, leave_out: int = 0) -> tuple[int, str]:
+    sweep = load(folder, SWEEP + claims)
+    uri = store(folder, sweep, leave_out)
+    command = ["verify", str(folder / "a.yaml"), "--tracking-uri", uri, *options]
+    result = CliRunner().invoke(main, command)
+    return result.exit_code, result.output
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # artifacts go beside the store
+
+
+def test_verify_says_that_all_hold(tmp_path: Path) -> None:
+    code, output = verify(tmp_path, TRUE + TREND)
+    assert code == 0, output
+    assert output.count("holds   ") == 2
+    assert "12 pairs in 2 cells" in output
+    assert "Kendall’s τ −1, n = 6" in output
+
+
+def test_verify_says_what_fails(tmp_path: Path) -> None:
+    code, output = verify(tmp_path, TRUE + FALSE, "--json")
+    told = json.loads(output)
+    assert (code, told["all_hold"]) == (1, False)
+    assert [claim["verdict"] for claim in told["claims"]] == ["holds", "fails"]
+    (cell,) = told["claims"][1]["cells"]
+    assert cell["fields"] == {}
+    assert cell["difference"] == pytest.approx(1)
+    assert (cell["pairs"], cell["planned"], cell["delta"]) == (6, 6, pytest.approx(1))
+
+
+def test_verify_says_what_is_missing(tmp_path: Path) -> None:
+    code, output = verify(tmp_path, TRUE, leave_out=3)
+    assert code == 1
+    assert "undecided more" in output
+    assert "2 of 12 pairs are missing" in output
+
+
+def test_verify_of_an_empty_store_and_of_no_claims(tmp_path: Path) -> None:
+    load(tmp_path, SWEEP + TRUE)
+    result = CliRunner().invoke(main, ["verify", "a.yaml", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.output)["claims"][0]["cells"][0]["difference"] is None
+    load(tmp_path, HEAD)
+    result = CliRunner().invoke(main, ["verify", "a.yaml"])
+    assert result.exit_code == 2
+    assert "has no claims to verify" in result.output

@@ -1,0 +1,97 @@
+import time
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from mimsweep.orchestrator.running import progress
+from mimsweep.orchestrator.running.progress import Active, ProgressState, duration, rate, view
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3599.7, "1 h 0 min"),
+        (7800, "2 h 10 min"),
+        (360_000, "100 h 0 min"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [
+        (1234.4, "1234 epochs/s"),
+        (1.0, "1 epochs/s"),
+        (0.5, "30 epochs/min"),
+        (0.002, "0.12 epochs/min"),
+        (0.0, "0 epochs/min"),
+    ],
+)
+def test_rate(epochs: float, text: str) -> None:
+    assert rate(epochs) == text
+
+
+def test_line() -> None:
+    state = ProgressState("toy", total=12, complete=3, failed=1, running=4, epochs=500, cost=8.0)
+    state.active = {0: Active("mim toy4", 2), 1: Active("vae toy4", 2)}
+    state.started = time.monotonic() - 100
+    counts = "toy: 3/12 runs complete, 4 running, 1 failed, 2 cohorts, 5 epochs/s"
+    assert state.line() == counts
+    state.cost_done = 2.0
+    assert state.line() == f"{counts}, about 5 min 0 s left"
+    state.cost_done = 8.0
+    assert state.line() == counts
+
+
+def test_line_of_a_state_that_has_just_begun() -> None:
+    assert (
+        ProgressState("toy", 1, 0).line().startswith("toy: 0/1 runs complete, 0 running, 0 failed")
+    )
+
+
+def test_plain_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    state = ProgressState("toy", 2, 0)
+    with view() as shown:
+        shown.show(state)
+        shown.show(state)  # too soon for another line
+        shown.say("a run [toy4] failed: " + "because " * 40)
+        monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+        state.complete = 1
+        shown.show(state)
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, said, second = err.splitlines()
+    assert first.startswith("toy: 0/2 runs complete")
+    assert said.startswith("a run [toy4] failed: because")
+    assert second.startswith("toy: 1/2 runs complete")
+    assert "\x1b" not in err
+
+
+def test_the_live_view_follows_the_cohorts() -> None:
+    console = Console(force_terminal=True, record=True, width=160, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file, Progress(console=console, auto_refresh=False) as bars:
+        live = progress._Live(bars)
+        state = ProgressState("toy", total=4, complete=1)
+        state.active[7] = Active("mim toy4 z2 m50 ×3", 3, ended=1, epoch=12)
+        live.show(state)
+        sweep, cohort = bars.tasks
+        assert (sweep.completed, sweep.total) == (1, 4)
+        assert (cohort.completed, cohort.total) == (1, 3)
+        assert cohort.description == "  mim toy4 z2 m50 ×3, epoch 12"
+        del state.active[7]
+        state.failed = 1
+        live.show(state)
+        assert [task.completed for task in bars.tasks] == [2]
+        live.say("[toy4] is said as it is")
+    assert "[toy4] is said as it is" in console.export_text()
