@@ -89,7 +89,7 @@ def write_report(pages: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _html(pages: Sequence[dict[str, Any]]) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dashboards"),
+        loader=jinja2.PackageLoader("mimsweep.dashboards.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

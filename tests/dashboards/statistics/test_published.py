@@ -13,8 +13,8 @@ from mimsweep.dashboards.statistics.published import (
     to_markdown,
     write_reproduction,
 )
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "sweeps" / "published"
 
 POINTS = """\

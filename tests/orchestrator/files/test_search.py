@@ -9,8 +9,8 @@ from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Objective, load_search
 from mimsweep.orchestrator.files.space import Dimension
 from mimsweep.orchestrator.files.spec import RunSpec
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 GOOD = """\
 name: warmup
 fixed: {dataset: toy4, model: mim}

@@ -7,9 +7,10 @@ from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.choices import MODELS
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
+from tests.paths import ROOT
 
 ALL_MODELS = ", ".join(MODELS.now)
-SWEEPS = Path(__file__).parents[3] / "sweeps"
+SWEEPS = ROOT / "sweeps"
 HEAD = "name: a\nfixed: {dataset: toy4, model: mim}\n"
 UNION = """\
 name: a

@@ -19,7 +19,8 @@ import pytest
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from test_server_mode import postgres
+
+from tests.test_server_mode import postgres
 
 pytestmark = pytest.mark.slow
 

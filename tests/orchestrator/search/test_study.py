@@ -17,6 +17,7 @@ from mimsweep.orchestrator.files.search import Objective, Search
 from mimsweep.orchestrator.files.space import Dimension
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.tracking.writer import SweepBusyError
+from tests.paths import ROOT
 
 NLL = Objective(metric="nll", direction="minimize")
 MI = Objective(metric="mi", direction="maximize")
@@ -200,7 +201,7 @@ def test_a_changed_search_is_refused(storage: str) -> None:
 SCRIPT = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from test_search import Study, search
+from tests.orchestrator.search.test_study import Study, search
 study = Study(search(), sys.argv[1])
 study.ask()
 print("ready", flush=True)
@@ -209,7 +210,7 @@ time.sleep(60)
 
 
 def test_a_living_owner_keeps_others_out_and_a_killed_one_does_not(storage: str) -> None:
-    here = str(Path(__file__).parent)
+    here = str(ROOT)
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, storage, here],
         stdout=subprocess.PIPE,

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 ORCHESTRATOR = """
 import sys, time
-from orchestrator.spec import RunSpec
-from orchestrator.tracking import Tracking
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.tracking.writer import Tracking
 tracking = Tracking(sys.argv[1])
 parent = tracking.start_sweep("toy", "a sweep", {}, {})
 tracking.create_runs(parent, [RunSpec(dataset="toy4", model="mim", seed=2)], {})

@@ -139,7 +139,6 @@ def test_first_starts_at_once_share_one_store_quietly(tmp_path: Path) -> None:
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
         for number in range(3)
     ]

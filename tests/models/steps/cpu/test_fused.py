@@ -26,6 +26,7 @@ from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
 from mimsweep.models.steps.cpu import functions as fused_math
 from mimsweep.models.steps.cpu import fused
+from tests.paths import ROOT
 
 RUNS, LR = 3, 1e-3
 CPU = torch.device("cpu")
@@ -189,7 +190,7 @@ for model in ("mim", "vae"):
         print(key, events[:-1], events[-1].metrics)
         print({name: weight.tolist() for name, weight in events[-1].weights.items()})
 """
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2]), *sys.path])
+    paths = os.pathsep.join([str(ROOT), *sys.path])
     environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(tmp_path)}
     here, loaded = (
         subprocess.run(
