@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 VARIABLE = "MIMSWEEP_IMPORT"
 GROUP = "mimsweep.extensions"
+
+
+class RegistrationError(Exception):
+    """A module that registers can't be imported; the message names its file and line."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ LOSSES: dict[str, Loss] = {}
 DENSITIES: dict[str, Callable[..., Any]] = {}
 
 
-def add_data(
+def data(
     name: str,
     dims: int,
     load: Callable[[Path], Any],
@@ -67,12 +72,12 @@ def add_data(
     DATA[name] = Data(dims, load, binary, known)
 
 
-def add_loss(name: str, function: Callable[..., Any], *, decoder_samples: bool = False) -> None:
+def loss(name: str, function: Callable[..., Any], *, decoder_samples: bool = False) -> None:
     """Registers a loss, a value of `model`; arguments as for `Loss`."""
     LOSSES[name] = Loss(function, decoder_samples)
 
 
-def add_density(name: str, make: Callable[..., Any]) -> None:
+def density(name: str, make: Callable[..., Any]) -> None:
     """Registers a distribution, a value of `p_z` and `q_x`.
 
     Args:
@@ -85,11 +90,35 @@ def add_density(name: str, make: Callable[..., Any]) -> None:
 
 @cache
 def load() -> None:
-    """Imports the modules that register, once."""
+    """Imports the modules that register, once.
+
+    Raises:
+        RegistrationError: one can't be imported.
+    """
     modules = [name for name in os.environ.get(VARIABLE, "").split(",") if name]
     if modules and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     for name in modules:
-        importlib.import_module(name)
+        _import(name, lambda name=name: importlib.import_module(name))  # type: ignore[misc]
     for point in entry_points(group=GROUP):
-        point.load()
+        _import(point.value, point.load)
+
+
+def _import(name: str, load: Callable[[], object]) -> None:
+    if "/" in name or name.endswith(".py"):
+        raise RegistrationError(f"{name} is a file; give the module's name, {Path(name).stem}")
+    try:
+        load()
+    except (Exception, SystemExit) as error:
+        raise RegistrationError(
+            f"{name}: {_place(error)}{type(error).__name__}: {error}"
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Returns the file and line of a user's that an error is from, with a colon, or nothing."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}: "
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    own = [f for f in frames if f.filename not in (__file__, importlib.__file__)]
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""

@@ -11,10 +11,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("models", "orchestrator", "dashboards")
-MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "PIL", "models"}
-IN_WORKERS = {f"orchestrator.engines.{name}" for name in ("worker", "training", "checkpoint")}
+SOURCE = ROOT / "src"
+MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "PIL", "mimsweep"}
+ENGINES = "mimsweep.orchestrator.engines"
+IN_WORKERS = {f"{ENGINES}.{name}" for name in ("worker", "training", "checkpoint")}
 MAX_LINES = 300
+MAX_MODULES = 12
+
+ROOMS = {
+    "mimsweep.models": ["data", "densities", "nets", "losses", "steps", "measures", "training"],
+    "mimsweep.dashboards": ["drawing", "statistics", "figures", "search", "report"],
+    "mimsweep.orchestrator": [
+        "files", "engines", "tracking", "running", "search", "showing", "cli",
+    ],
+}  # fmt: skip
+"""The rooms of each package; each may import those before it."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +67,14 @@ def imports_of(node: ast.AST, at_load: bool = True) -> Iterator[Import]:
 
 
 def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = path.relative_to(SOURCE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+FOLDERS = [SOURCE / "mimsweep" / name for name in ("models", "orchestrator", "dashboards")]
+FILES = sorted(
+    [*(SOURCE / "mimsweep").glob("*.py"), *(file for at in FOLDERS for file in at.rglob("*.py"))]
+)
 TREES = {module_name(file): ast.parse(file.read_text(), str(file)) for file in FILES}
 IMPORTS = {name: list(imports_of(tree)) for name, tree in TREES.items()}
 
@@ -106,61 +120,81 @@ class A:
     assert found == {(name, False) for name in late} | {(name, True) for name in early}
 
 
+def room_of(module: str) -> tuple[str, int] | None:
+    """The package of a module, and the place of its room there; None if it's in no room."""
+    for package, rooms in ROOMS.items():
+        if module.startswith(f"{package}."):
+            room = module.removeprefix(f"{package}.").partition(".")[0]
+            return (package, rooms.index(room)) if room in rooms else None
+    return None
+
+
 def test_all_parts_are_seen() -> None:
-    for name in ("models.cohort", "orchestrator.engines.local", "dashboards.figures"):
-        assert name in TREES
+    for name in ("models.training.cohort", "orchestrator.engines.local", "dashboards.report.page"):
+        assert f"mimsweep.{name}" in TREES
+
+
+def test_every_folder_is_a_room() -> None:
+    for package, rooms in ROOMS.items():
+        folder = SOURCE / package.replace(".", "/")
+        assert sorted(path.parent.name for path in folder.glob("*/__init__.py")) == sorted(rooms)
+
+
+def test_rooms_import_only_those_before_them() -> None:
+    for name, imports in IMPORTS.items():
+        here = room_of(name)
+        for found in imports:
+            there = room_of(found.target)
+            if here and there and here[0] == there[0]:
+                assert there[1] <= here[1], f"{name}:{found.line} imports {found.target}"
 
 
 def test_models_import_only_what_they_compute_with() -> None:
-    for name, imports in of("models").items():
+    for name, imports in of("mimsweep.models").items():
         unknown = tops(imports) - MODELS_MAY - sys.stdlib_module_names
         assert not unknown, f"{name} imports {unknown}"
         assert "logging" not in tops(imports), name
+        for found in imports:
+            other = found.top == "mimsweep" and not found.target.startswith("mimsweep.models")
+            assert not other, f"{name}:{found.line} imports {found.target}"
 
 
 def test_dashboards_know_neither_orchestrator_nor_store_nor_models() -> None:
-    for name, imports in of("dashboards").items():
-        unwanted = tops(imports) & {"orchestrator", "models", "mlflow", "torch", "click", "optuna"}
-        assert not unwanted, f"{name} imports {unwanted}"
-
-
-def test_only_tracking_imports_mlflow() -> None:
-    others = {each for each in importers("mlflow") if not each.startswith("orchestrator.tracking")}
-    assert others == set()
-    assert "orchestrator.tracking" in importers("mlflow")
-
-
-def test_only_the_command_line_imports_click() -> None:
-    assert "orchestrator.cli" in importers("click")
-    assert all(name.startswith("orchestrator.cli") for name in importers("click"))
-
-
-def test_only_search_imports_optuna() -> None:
-    names = ("search", "search_methods", "search_reader")
-    assert importers("optuna") == {f"orchestrator.{name}" for name in names}
-
-
-def test_only_the_ray_engine_imports_ray() -> None:
-    assert importers("ray") <= {"orchestrator.engines.ray"}
-
-
-def test_engines_know_no_tracking() -> None:
-    for name, imports in of("orchestrator.engines").items():
-        above = ("tracking", "recorder", "run", "dispatch", "cli", "progress", "table")
-        own = {each.target for each in imports if each.top == "orchestrator"}
-        unwanted = {
-            each for each in own if each.startswith(tuple(f"orchestrator.{n}" for n in above))
+    for name, imports in of("mimsweep.dashboards").items():
+        unwanted = tops(imports) & {"mlflow", "torch", "click", "optuna"}
+        unwanted |= {
+            each.target
+            for each in imports
+            if each.target.startswith(("mimsweep.orchestrator", "mimsweep.models"))
         }
         assert not unwanted, f"{name} imports {unwanted}"
 
 
+@pytest.mark.parametrize(
+    ("library", "room"),
+    [("mlflow", "tracking"), ("click", "cli"), ("optuna", "search"), ("ray", "engines")],
+)
+def test_one_room_imports_each_large_library(library: str, room: str) -> None:
+    found = importers(library)
+    assert found
+    assert all(name.startswith(f"mimsweep.orchestrator.{room}.") for name in found), found
+
+
+def test_only_the_writer_imports_mlflow() -> None:
+    assert importers("mlflow") == {"mimsweep.orchestrator.tracking.writer"}
+
+
 def test_errors_import_nothing() -> None:
-    assert IMPORTS["orchestrator.errors"] == []
+    assert IMPORTS["mimsweep.orchestrator.errors"] == []
 
 
 def test_only_workers_load_torch_and_models_with_the_orchestrator() -> None:
-    heavy = importers("torch", at_load=True) | importers("models", at_load=True)
-    assert {name for name in heavy if name.startswith("orchestrator")} <= IN_WORKERS
+    heavy = importers("torch", at_load=True) | {
+        name
+        for name, imports in IMPORTS.items()
+        if any(each.at_load and each.target.startswith("mimsweep.models") for each in imports)
+    }
+    assert {name for name in heavy if name.startswith("mimsweep.orchestrator")} <= IN_WORKERS
     # They bring torch along: they are run, or imported inside a function.
     loaders = {
         name
@@ -170,24 +204,31 @@ def test_only_workers_load_torch_and_models_with_the_orchestrator() -> None:
     assert loaders <= IN_WORKERS
 
 
-def test_spec_and_sweep_files_know_no_store_and_no_engine() -> None:
-    for name in ("spec", "sweep", "yamlfile", "plan", "metrics"):
-        unwanted = {
-            each.target
-            for each in IMPORTS[f"orchestrator.{name}"]
-            if each.target.startswith(("orchestrator.tracking", "orchestrator.engines"))
-            or each.top in ("mlflow", "pandas", "rich")
-        }
+def test_files_know_no_store_and_no_engine() -> None:
+    for name, imports in of("mimsweep.orchestrator.files").items():
+        unwanted = tops(imports) & {"mlflow", "pandas", "rich"}
         assert not unwanted, f"{name} imports {unwanted}"
 
 
 def test_no_cycles() -> None:
+    """Also not by imports inside functions, or for annotations alone."""
     graph = {
-        name: {each.target for each in imports if each.at_load and each.target in TREES} - {name}
+        name: {each.target for each in imports if each.target in TREES} - {name}
         for name, imports in IMPORTS.items()
     }
     # Raises CycleError, which names the modules of a cycle.
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(TREES)
+
+
+@pytest.mark.parametrize(
+    "init", [file for file in FILES if file.name == "__init__.py"], ids=module_name
+)
+def test_a_room_says_in_one_sentence_what_it_is_for(init: Path) -> None:
+    if init.parent.name != "mimsweep":
+        (only,) = TREES[module_name(init)].body
+        assert isinstance(only, ast.Expr)
+    modules = [path for path in init.parent.glob("*.py") if path != init]
+    assert len(modules) <= MAX_MODULES
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_name)
@@ -199,7 +240,7 @@ def test_a_module_says_what_it_is_for_and_is_short(file: Path) -> None:
 def test_help_loads_nothing_heavy() -> None:
     script = """
 import sys
-from orchestrator.cli import main
+from mimsweep.orchestrator.cli.main import main
 for command in ([], ["run"], ["figures"]):
     main([*command, "--help"], standalone_mode=False)
 heavy = {"torch", "mlflow", "pandas", "numpy", "pydantic", "matplotlib", "rich", "yaml"}

@@ -14,8 +14,6 @@ from matplotlib.ticker import MaxNLocator
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.drawing.axes import is_number
 from mimsweep.dashboards.drawing.canvas import replace, save, styled
-from mimsweep.dashboards.report.wording import fields as in_words
-from mimsweep.dashboards.report.wording import number
 from mimsweep.dashboards.search.panels import (
     BEST,
     DEFAULT,
@@ -34,6 +32,8 @@ from mimsweep.dashboards.search.panels import (
 )
 from mimsweep.dashboards.search.table import Objective, by_seed, front, points
 from mimsweep.dashboards.statistics.seeds import summary
+from mimsweep.dashboards.statistics.wording import fields as in_words
+from mimsweep.dashboards.statistics.wording import number
 
 
 @styled

@@ -28,6 +28,7 @@ from mimsweep.orchestrator.cli.options import (
     sweep_file,
     tracking_uri,
 )
+from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
     INTERRUPTED,
     cohort_limit_of,
@@ -179,5 +180,6 @@ for _command in (
     cli_results.verify,
     cli_results.ui,
     cli_search.search,
+    sweeps,
 ):
     main.add_command(_command)

@@ -81,5 +81,5 @@ def add_modules(names: Sequence[str]) -> None:
     os.environ[registry.VARIABLE] = ",".join([present, *names] if present else names)
     try:
         registry.load()
-    except ImportError as error:
-        raise SpecError(f"--import {','.join(names)}: {error}") from error
+    except registry.RegistrationError as error:
+        raise SpecError(f"--import {error}") from error

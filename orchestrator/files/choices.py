@@ -36,7 +36,7 @@ def _registered(table: str) -> dict[str, Any]:
 
     try:
         registry.load()
-    except ImportError as error:
+    except registry.RegistrationError as error:
         raise ValueError(f"{registry.VARIABLE}: {error}") from error
     entries: dict[str, Any] = getattr(registry, table)
     return entries

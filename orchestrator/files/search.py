@@ -20,6 +20,7 @@ from mimsweep.orchestrator.files.settings import (
     read_model,
     read_setting,
 )
+from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
 from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
 from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
@@ -140,6 +141,7 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
     Raises:
         SpecError: the file or an override is wrong.
     """
+    path = found(path)
     if "space" not in load_yaml(path).data:
         return load_sweep(path, overrides)
     if overrides:
@@ -153,7 +155,7 @@ def load_search(path: Path) -> Search:
     Raises:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
-    file = load_yaml(path)
+    file = load_yaml(found(path))
     document = read_model(file, _Document, file.data)
     fixed = fixed_settings(file, document.fixed, "space")
     for field in document.space:

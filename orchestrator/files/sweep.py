@@ -20,6 +20,7 @@ from mimsweep.orchestrator.files.settings import (
     read_model,
     read_setting,
 )
+from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, scalar
 
@@ -91,13 +92,14 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Reads a sweep file and expands it to its runs.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or the name of a shipped one.
         overrides: texts such as `seed=1..2`, `z_dim=2,10` or `epochs=5` (the values of `--set`).
             Each replaces all that the file says on its field. Runs that then coincide become one.
 
     Raises:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
+    path = found(path)
     file = load_yaml(path)
     inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
     document = read_model(file, _Document, file.data, inner=inner)

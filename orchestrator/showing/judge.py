@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from mimsweep.dashboards.report.wording import cell_text
 from mimsweep.dashboards.statistics import claims as statistics
 from mimsweep.dashboards.statistics.claims import Cell, Judgement
+from mimsweep.dashboards.statistics.wording import cell_text
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim
 from mimsweep.orchestrator.files.sweep import Sweep

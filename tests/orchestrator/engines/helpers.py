@@ -47,9 +47,9 @@ WITH_PROCESSES: dict[str, MakeEngine] = {"local": local}
 ORCHESTRATOR = """
 import sys
 from pathlib import Path
-from orchestrator.engines.base import Place
-from orchestrator.engines.local import LocalEngine
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.engines.base import Place
+from mimsweep.orchestrator.engines.local import LocalEngine
+from mimsweep.orchestrator.files.spec import RunSpec
 folder = Path(sys.argv[1])
 engine = LocalEngine([None, None], Place("cpu", folder, folder, 30), folder)
 engine.submit(0, [RunSpec(dataset="toy4", model="mim", warmup=1000, epochs=100000)])

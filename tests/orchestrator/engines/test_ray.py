@@ -29,9 +29,9 @@ pytestmark = pytest.mark.xdist_group("ray")
 ORCHESTRATOR = """
 import sys
 from pathlib import Path
-from orchestrator.engines.base import Place
-from orchestrator.engines.choice import choose
-from orchestrator.spec import RunSpec
+from mimsweep.orchestrator.engines.base import Place
+from mimsweep.orchestrator.engines.choice import choose
+from mimsweep.orchestrator.files.spec import RunSpec
 folder = Path(sys.argv[1])
 engine = choose("ray", "cpu", 1, 1.0).make(Place("cpu", folder, folder, 30), folder)
 while not engine.idle:
