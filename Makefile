@@ -32,7 +32,7 @@ test-faults: $(READY) ## inject each kind of fault into a real sweep
 	$(BIN)/python -m pytest tests/test_faults.py -m slow
 
 soak: $(READY) ## inject faults at random (MINUTES=20)
-	$(BIN)/python tests/soak.py --minutes $(MINUTES)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

@@ -76,6 +76,31 @@ def test_a_module_that_is_not_there_is_told(here: Path) -> None:
     assert "MIMSWEEP_IMPORT: No module named 'no_ideas'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("x = 1\ndef f(:\n", "broken.py:2: SyntaxError: invalid syntax"),
+        ("\n\n1 / 0\n", "broken.py:3: ZeroDivisionError: division by zero"),
+        ("import nothing_at_all\n", "broken.py:1: ModuleNotFoundError: No module named 'nothing"),
+        ("import sys\nsys.exit(5)\n", "broken.py:2: SystemExit: 5"),
+    ],
+)
+def test_an_error_in_a_module_is_told_with_its_place(here: Path, code: str, sentence: str) -> None:
+    (here / "broken.py").write_text(code)
+    by_option = mimsweep("--import", "broken", "validate", "my_sweep.yaml")
+    by_variable = mimsweep("validate", "my_sweep.yaml", MIMSWEEP_IMPORT="broken")
+    for done in (by_option, by_variable):
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_file_in_place_of_a_module_is_told(here: Path) -> None:
+    done = mimsweep("--import", "./my_ideas.py", "validate", "my_sweep.yaml")
+    assert done.returncode == 2
+    assert "./my_ideas.py is a file; give the module's name, my_ideas" in done.stderr
+
+
 def test_the_example_trains(here: Path) -> None:
     done = mimsweep("--import", "my_ideas", "run", "my_sweep.yaml", "--workers", "1")
     assert done.returncode == 0, done.stderr

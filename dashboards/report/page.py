@@ -17,8 +17,8 @@ from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.drawing.axes import looks_in
 from mimsweep.dashboards.report.inline import inline_svg
 from mimsweep.dashboards.statistics import wording
-from mimsweep.dashboards.statistics.claims import Judgement
 from mimsweep.dashboards.statistics.seeds import aggregate, facets
+from mimsweep.dashboards.statistics.verdicts import Judgement
 
 _MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 

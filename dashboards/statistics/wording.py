@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mimsweep.dashboards.drawing import style
-from mimsweep.dashboards.statistics.claims import Claim, Judgement
+from mimsweep.dashboards.statistics.verdicts import Claim, Judgement
 
 MINUS = "\N{MINUS SIGN}"
 

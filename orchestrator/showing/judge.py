@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from mimsweep.dashboards.statistics import claims as statistics
-from mimsweep.dashboards.statistics.claims import Cell, Judgement
+from mimsweep.dashboards.statistics import verdicts as statistics
+from mimsweep.dashboards.statistics.verdicts import Cell, Judgement
 from mimsweep.dashboards.statistics.wording import cell_text
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim

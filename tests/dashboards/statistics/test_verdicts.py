@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mimsweep.dashboards.statistics.claims import Claim, Judgement, judge, seeds_needed
+from mimsweep.dashboards.statistics.verdicts import Claim, Judgement, judge, seeds_needed
 
 SEEDS = range(1, 11)
 
