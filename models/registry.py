@@ -110,9 +110,10 @@ def _import(name: str, load: Callable[[], object]) -> None:
     try:
         load()
     except (Exception, SystemExit) as error:
-        raise RegistrationError(
-            f"{name}: {_place(error)}{type(error).__name__}: {error}"
-        ) from error
+        place = _place(error)
+        if not place:  # the module itself isn't there
+            raise RegistrationError(f"{name}: {error}") from error
+        raise RegistrationError(f"{place}{type(error).__name__}: {error}") from error
 
 
 def _place(error: BaseException) -> str:

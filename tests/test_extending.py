@@ -73,7 +73,7 @@ def test_a_module_that_is_not_there_is_told(here: Path) -> None:
     assert done.stderr.strip() == "mimsweep: --import no_ideas: No module named 'no_ideas'"
     done = mimsweep("validate", "my_sweep.yaml", MIMSWEEP_IMPORT="no_ideas")
     assert done.returncode == 2
-    assert "MIMSWEEP_IMPORT: No module named 'no_ideas'" in done.stderr
+    assert "MIMSWEEP_IMPORT: no_ideas: No module named 'no_ideas'" in done.stderr
 
 
 @pytest.mark.parametrize(
