@@ -16,7 +16,8 @@ def load(name: str, data_dir: Path) -> DataSet:
 
     Args:
         name: `toy<K>`, `toy<K>_<D>`, `toy<TEXT>`, with a capital T for pairs; `mnist`,
-            `fashion-mnist`, `pca-fashion-mnist<k>`; or the name of a user's own.
+            `fashion-mnist`, `pca-fashion-mnist<k>`, `pca-fashion-mnist<k>-study`; or the name of a
+            user's own.
         data_dir: where the files of image sets are, or are downloaded to; unused for toys.
 
     Raises:
@@ -31,8 +32,8 @@ def load(name: str, data_dir: Path) -> DataSet:
         return text_mixture(name, match[1])
     if name in ("mnist", "fashion-mnist"):
         return load_mnist(name, data_dir)
-    if match := re.fullmatch(r"pca-fashion-mnist([1-9]\d*)", name):
-        return load_pca_fashion_mnist(int(match[1]), data_dir)
+    if match := re.fullmatch(r"pca-fashion-mnist([1-9]\d*)(-study)?", name):
+        return load_pca_fashion_mnist(int(match[1]), data_dir, as_study=bool(match[2]))
     registry.load()
     if name in registry.DATA:
         data: DataSet = registry.DATA[name].load(data_dir)
@@ -40,5 +41,5 @@ def load(name: str, data_dir: Path) -> DataSet:
     raise DataError(
         f"{name}: no such data set; there are toy<K> and toy<K>_<D> (toy4, toy4_20), "
         "toy<TEXT> (toyMIM), the same with a capital T, mnist, fashion-mnist and "
-        "pca-fashion-mnist<k> (pca-fashion-mnist20)"
+        "pca-fashion-mnist<k> (pca-fashion-mnist20), with -study behind as the study projected it"
     )

@@ -4,7 +4,10 @@ With levels v of 0 to 255, a training item is augmented (`models.data.augment`),
 v/255; both are then projected: (item − mean)·components. Mean and components are those of the
 training images v/255, not augmented.
 
-The study fits a second PCA on the test split, for test items alone; here there is but one.
+The study fits a second PCA on the test images, and projects test items by that: components that are
+much alike, but for the sign of some and the order of those of near variance. `-study` behind the
+name does the same, all else equal. Its signs are those that scikit-learn gave components at the
+time (to 1.4): the item that lies furthest out along a component lies on its positive side.
 """
 
 from dataclasses import dataclass
@@ -25,24 +28,45 @@ EXACT = 256  # images whose 255² sum exactly in float32
 
 
 @dataclass(frozen=True)
+class Projection:
+    """A map to k principal components.
+
+    Attributes:
+        mean: of the images, with shape (784,), float32.
+        components: with shape (784, k), float32, unit columns, largest variance first.
+    """
+
+    mean: Tensor
+    components: Tensor
+
+    def __call__(self, items: Tensor) -> Tensor:
+        """Returns items with shape (N, 784) on the components, with shape (N, k)."""
+        return (items - self.mean) @ self.components
+
+    def first(self, k: int) -> "Projection":
+        """Returns the map to the first k of the components."""
+        return Projection(self.mean, self.components[:, :k].contiguous())
+
+
+@dataclass(frozen=True)
 class PcaFashionMnist:
     """Fashion-MNIST on its first k principal components.
 
     Attributes:
         images: the files.
-        mean: of the training images, with shape (784,), float32.
-        components: with shape (784, k), float32, unit columns, largest variance first.
+        projection: of training items.
+        test_projection: of test items.
     """
 
     images: Images
-    mean: Tensor
-    components: Tensor
+    projection: Projection
+    test_projection: Projection
     classes: int = 10
 
     @property
     def dims(self) -> int:
         """The number of components k."""
-        return self.components.shape[1]
+        return self.projection.components.shape[1]
 
     def items(self, split: Split) -> int:
         """Returns N, the number of items of a split."""
@@ -59,7 +83,7 @@ class PcaFashionMnist:
         source = generator("data", f"pca-fashion-mnist{self.dims}", split, seed, epoch)
         order = torch.randperm(len(self.images.train), generator=source)
         items = [
-            self._project(augment(self.images.train[some], source)) for some in order.split(CHUNK)
+            self.projection(augment(self.images.train[some], source)) for some in order.split(CHUNK)
         ]
         return torch.cat(items), self.images.train_labels[order]
 
@@ -68,26 +92,49 @@ class PcaFashionMnist:
 
     @cached_property
     def _test(self) -> Tensor:
-        return self._project(self.images.test / 255)
-
-    def _project(self, items: Tensor) -> Tensor:
-        """Returns items with shape (N, 784) on the components, with shape (N, k)."""
-        return (items - self.mean) @ self.components
+        return self.test_projection(self.images.test / 255)
 
 
-def load_pca_fashion_mnist(k: int, data_dir: Path) -> PcaFashionMnist:
-    """Returns Fashion-MNIST on its first `k` principal components, its files from `data_dir`."""
+def load_pca_fashion_mnist(k: int, data_dir: Path, as_study: bool = False) -> PcaFashionMnist:
+    """Returns Fashion-MNIST on its first `k` principal components, its files from `data_dir`.
+
+    Args:
+        k: how many.
+        data_dir: the folder of data sets.
+        as_study: whether test items are projected as in the study, by components of their own.
+    """
     if not 1 <= k <= PIXELS:
         raise DataError(f"pca-fashion-mnist{k}: there are {PIXELS} components")
-    images, mean, components = _fitted(data_dir.resolve())
-    return PcaFashionMnist(images, mean, components[:, :k].contiguous())
+    images, projection = _fitted(data_dir.resolve())
+    own = study_projection(images, projection.first(k)) if as_study else projection.first(k)
+    return PcaFashionMnist(images, projection.first(k), own)
 
 
 @cache
-def _fitted(data_dir: Path) -> tuple[Images, Tensor, Tensor]:
-    """Returns the images and their `principal_components`, once a process: it takes seconds."""
+def _fitted(data_dir: Path) -> tuple[Images, Projection]:
+    """Returns the images and the map to all components of training ones: it takes seconds."""
     images = read(data_dir)
-    return images, *principal_components(images.train)
+    return images, Projection(*principal_components(images.train))
+
+
+def study_projection(images: Images, projection: Projection) -> Projection:
+    """Returns the map of test images to components of their own, with the signs of the study.
+
+    Args:
+        images: the files.
+        projection: of training images; what is learned doesn't depend on its signs, but on those of
+            the other relative to them.
+    """
+    k = projection.components.shape[1]
+    own = Projection(*principal_components(images.test)).first(k)
+    signs = _signs(own, images.test) * _signs(projection, images.train)
+    return Projection(own.mean, own.components * signs)
+
+
+def _signs(projection: Projection, levels: Tensor) -> Tensor:
+    """Returns on which side of each component the image lies that lies furthest out, ±1 (k,)."""
+    scores = torch.cat([projection(some / 255) for some in levels.split(CHUNK)])
+    return scores.gather(0, scores.abs().argmax(0, keepdim=True))[0].sign()
 
 
 def principal_components(levels: Tensor) -> tuple[Tensor, Tensor]:

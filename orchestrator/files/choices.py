@@ -57,13 +57,14 @@ Q_X_SAMPLES = Choices(("conditional", "marginal"))
 IMAGE_SETS = ("dynamic_mnist", "dynamic_fashion_mnist", "omniglot")
 DATASETS = (
     "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, the same with a capital T (self-supervised), "
-    "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784, " + ", ".join(IMAGE_SETS)
+    "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784, pca-fashion-mnist<k>-study, "
+    + ", ".join(IMAGE_SETS)
 )
 BITS = ("mnist", "fashion-mnist")
 
 _NUMBER = "0|[1-9][0-9]{0,8}"
 _TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
-_PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})")
+_PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})(?:-study)?")
 _TEXT = re.compile(r"[tT]oy[A-Za-z][A-Za-z0-9]{0,19}")
 
 

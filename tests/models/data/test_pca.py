@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.utils.extmath import svd_flip
 from torch import Tensor
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import InterpolationMode, RandomAffine
@@ -56,11 +57,34 @@ def test_components_equal_scikit_learn(fashion: PcaFashionMnist) -> None:
 
 def test_projection_of_the_training_images(fashion: PcaFashionMnist) -> None:
     """Not augmented, it has mean 0 and uncorrelated columns of falling variance."""
-    x = (fashion.images.train / 255 - fashion.mean) @ fashion.components
+    x = fashion.projection(fashion.images.train / 255)
     covariance = np.cov(x.T.double())
     assert x.mean(0).abs().max() < 1e-4
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3
     assert (np.diff(np.diag(covariance)) < 0).all()
+
+
+def test_the_study_projects_test_items_by_components_of_their_own(
+    fashion: PcaFashionMnist, data_dir: Path
+) -> None:
+    study = load("pca-fashion-mnist20-study", data_dir)
+    assert isinstance(study, PcaFashionMnist)
+    for split in ("train", "knn"):
+        assert torch.equal(study.draw(split, 1, 1)[0], fashion.draw(split, 1, 1)[0])
+    assert torch.equal(study.draw("test", 1, 1)[0], study.draw("final", 2, 0)[0])
+    images = fashion.images
+    theirs = []
+    for levels in (images.train, images.test):
+        x = levels.double().numpy() / 255
+        fitted = PCA(20, svd_solver="covariance_eigh").fit(x)
+        scores = (x - fitted.mean_) @ fitted.components_.T
+        # As PCA itself did until its version 1.4.
+        theirs.append(svd_flip(scores, fitted.components_, u_based_decision=True))
+    # Training items have our signs here: what theirs differ in, test items have to differ in too.
+    ours = np.sign((theirs[0][1] * fashion.projection.components.numpy().T).sum(1))
+    expected = theirs[1][0] * ours
+    np.testing.assert_allclose(study.draw("test", 1, 1)[0], expected, atol=1e-3)
+    assert not np.allclose(expected, fashion.draw("test", 1, 1)[0], atol=1)
 
 
 def test_affine_equals_torchvision(fashion: PcaFashionMnist) -> None:
@@ -138,7 +162,7 @@ def test_an_epoch_is_shuffled_and_new(fashion: PcaFashionMnist, split: Split) ->
 def test_items_keep_their_labels(fashion: PcaFashionMnist) -> None:
     """Class means of the augmented items lie near those of the images, each nearest its own."""
     x, labels = fashion.draw("train", 1, 1)
-    plain = (fashion.images.train / 255 - fashion.mean) @ fashion.components
+    plain = fashion.projection(fashion.images.train / 255)
 
     def means(points: Tensor, of: Tensor) -> Tensor:
         return torch.stack([points[of == c].mean(0) for c in range(10)])
@@ -153,7 +177,7 @@ def test_test_items_are_fixed_and_only_scaled(fashion: PcaFashionMnist) -> None:
     assert torch.equal(x, other)
     assert torch.equal(labels, other_labels)
     assert x.shape == (10_000, 20)
-    expected = (fashion.images.test[7] / 255 - fashion.mean) @ fashion.components
+    expected = fashion.projection(fashion.images.test[7] / 255)
     torch.testing.assert_close(x[7], expected, rtol=1e-4, atol=1e-5)
     assert fashion.log_prob(x) is None
 
