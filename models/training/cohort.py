@@ -61,6 +61,28 @@ class Cohort:
         )
         return objective(self.model, model, self.inv_h, self.q_x_samples, has_pairs(data))
 
+    def sampler(self, data: DataSet, objective: Objective, device: str) -> Sampler:
+        """Returns what draws their minibatches and noise, for a torch device."""
+        choices = objective.model.choices
+        return Sampler(data, self.batch_size, self.z_dim, torch.device(device), choices)
+
+
+def measure(
+    cohort: Cohort, data: DataSet, weights: Mapping[str, Tensor], device: str = "cpu"
+) -> dict[str, float]:
+    """Returns the final metrics of a trained run, those that its training ended with.
+
+    Args:
+        cohort: of that run alone.
+        data: its data set.
+        weights: its best ones, by name.
+        device: a torch device.
+    """
+    (run,) = cohort.runs
+    objective = cohort.objective(data)
+    stack = {name: tensor[None].to(device) for name, tensor in weights.items()}
+    return evaluate(objective.model, stack, cohort.sampler(data, objective, device), run.seed)
+
 
 def train(cohort: Cohort, data: DataSet, device: str = "cpu") -> Iterator[Event]:
     """Trains the runs of a cohort to their ends.
@@ -84,9 +106,7 @@ class Training:
     def __init__(self, cohort: Cohort, data: DataSet, device: str = "cpu") -> None:
         self._slots = [Slot(run) for run in cohort.runs]
         objective = cohort.objective(data)
-        sampler = Sampler(
-            data, cohort.batch_size, cohort.z_dim, torch.device(device), objective.model.choices
-        )
+        sampler = cohort.sampler(data, objective, device)
         self._stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
 
     @property

@@ -16,6 +16,7 @@ import click
 
 from mimsweep.orchestrator.cli import results as cli_results
 from mimsweep.orchestrator.cli import search as cli_search
+from mimsweep.orchestrator.cli.measure import measure
 from mimsweep.orchestrator.cli.options import (
     add_modules,
     as_json,
@@ -180,6 +181,7 @@ for _command in (
     cli_results.verify,
     cli_results.ui,
     cli_search.search,
+    measure,
     sweeps,
 ):
     main.add_command(_command)

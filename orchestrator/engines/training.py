@@ -72,7 +72,8 @@ def _too_large(error: Exception) -> bool:
     )
 
 
-def _data(name: str, place: Place) -> DataSet:
+def data_of(name: str, place: Place) -> DataSet:
+    """Returns a data set, training passes of dear ones kept on disk."""
     data = load(name, place.data_dir)
     if isinstance(data, ToyMixture) or name in registry.DATA:
         return data  # drawn in less time than read; a user's may be another tomorrow
@@ -85,13 +86,14 @@ def _training(
     """Returns a cohort ready to train, and metrics that say on what."""
     first = runs[0]
     if not first.of_images:
-        data = _data(first.dataset, place)
+        data = data_of(first.dataset, place)
         return Training(cohort_of(runs), data, place.device), {}
     images = load_images(first.dataset, place.data_dir, first.train_items, first.test_items)
-    return ImageTraining(image_cohort_of(runs), images, place.device), _origin(first, images)
+    return ImageTraining(image_cohort_of(runs), images, place.device), origin(first, images)
 
 
-def _origin(run: RunSpec, images: ImageSet) -> dict[str, float]:
+def origin(run: RunSpec, images: ImageSet) -> dict[str, float]:
+    """Returns the metric that says which Omniglot a run was trained on."""
     if run.dataset != "omniglot":
         return {}
     return {"from_chardata": float(images.source == "chardata.mat")}

@@ -215,6 +215,11 @@ class Tracking(Reader):
         self._client.set_tag(run_id, COMPLETE, "true")
 
     @as_tracking_errors
+    def remeasure(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Stores final metrics of a complete run anew; the newest of a name counts."""
+        self._log(run_id, [(0, metrics)])
+
+    @as_tracking_errors
     def fail(self, run_id: str, reason: str, artifacts: Mapping[str, bytes]) -> None:
         """Stores why the run failed (and e.g. its traceback) and ends it as FAILED."""
         self._log_files(run_id, artifacts)

@@ -21,8 +21,9 @@ RUNS = [
 ]
 
 
-def mimsweep(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(each) for each in arguments], prog_name="mimsweep")
+def mimsweep(*arguments: str | Path, **environment: str) -> Result:
+    given = [str(each) for each in arguments]
+    return CliRunner().invoke(main, given, prog_name="mimsweep", env=environment)
 
 
 def refused(result: Result, exit_code: int = 2) -> str:

@@ -161,6 +161,24 @@ class ImageTraining:
         return slot.ended(metrics, _copied(run))
 
 
+def measure_images(
+    cohort: ImageCohort, data: ImageSet, weights: Mapping[str, Tensor], device: str = "cpu"
+) -> dict[str, float]:
+    """Returns the final metrics of a trained run, those that its training ended with.
+
+    Args:
+        cohort: of that run alone.
+        data: its data set.
+        weights: its best ones, by name.
+        device: a torch device.
+    """
+    (run,) = cohort.runs
+    net = cohort.architecture.build().to(device)
+    net.to(memory_format=torch.channels_last)  # as in training: other layouts give other bits
+    net.load_state_dict(dict(weights), strict=False)
+    return measure(net, data, run.seed, cohort.likelihood_samples)
+
+
 def _copied(run: ImageRun) -> dict[str, Tensor]:
     """Returns a copy of a run's present weights by name, contiguous, on the CPU."""
     return {

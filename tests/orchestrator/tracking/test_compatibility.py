@@ -1,6 +1,5 @@
 """A store that the version before the move to one import name has made is still read."""
 
-import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -12,15 +11,13 @@ from mimsweep.orchestrator.showing.table import results_table
 from mimsweep.orchestrator.tracking.runs import WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.orchestrator.commands import mimsweep
-from tests.paths import ROOT
-from tests.stores.unpack import unpack
+from tests.stores.unpack import old_store
 
 
 @pytest.fixture
 def old(here: Path) -> Path:
     """A folder with the sweep `before.yaml`, its store, and its results as they were tabled."""
-    with tarfile.open(ROOT / "tests" / "stores" / "before_the_move.tar.gz") as archive:
-        unpack(archive, here)
+    old_store(here)
     return here
 
 

@@ -1,0 +1,46 @@
+"""The command `measure`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mimsweep.orchestrator.cli.options import (
+    data_dir,
+    load,
+    overrides,
+    sweep_file,
+    tracking_uri,
+)
+from mimsweep.orchestrator.errors import TrainingError
+
+
+@click.command()
+@sweep_file
+@overrides
+@tracking_uri
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Processes that measure; by default one per CPU core.",
+)
+def measure(
+    sweep: Path, overrides: Sequence[str], tracking_uri: str | None, workers: int | None
+) -> None:
+    """Measure complete runs anew from their stored weights, without training them."""
+    from mimsweep.orchestrator.running.measure import measure_sweep
+    from mimsweep.orchestrator.tracking.store import resolve_uri
+
+    loaded = load(sweep, overrides)
+    failed, count = [], 0
+    for each in measure_sweep(loaded, resolve_uri(tracking_uri), data_dir(), workers):
+        count += 1
+        if each.reason:
+            failed.append(f"{each.run.run_name}: {each.reason}")
+            click.echo(f"  {failed[-1]}", err=True)
+    click.echo(f"{loaded.name}: {count - len(failed)} of {len(loaded.runs)} runs measured")
+    if failed:
+        raise TrainingError(f"{len(failed)} runs could not be measured")

@@ -1,0 +1,30 @@
+"""Measures a trained run anew, from its stored weights, as its training did."""
+
+import torch
+from safetensors.torch import load
+
+from mimsweep.models import registry
+from mimsweep.models.data.binarised import load_images
+from mimsweep.models.training.cohort import measure
+from mimsweep.models.training.images.cohort import measure_images
+from mimsweep.orchestrator.engines.base import Place
+from mimsweep.orchestrator.engines.training import cohort_of, data_of, image_cohort_of, origin
+from mimsweep.orchestrator.files.spec import RunSpec
+
+
+def measured(run: RunSpec, weights: bytes, place: Place) -> dict[str, float]:
+    """Returns the final metrics of a run, to the digit as a worker measures it.
+
+    Args:
+        run: of which all is to be measured.
+        weights: content of its safetensors file.
+        place: where.
+    """
+    torch.set_num_threads(1)
+    registry.load()
+    tensors = load(weights)
+    if not run.of_images:
+        return measure(cohort_of([run]), data_of(run.dataset, place), tensors, place.device)
+    images = load_images(run.dataset, place.data_dir, run.train_items, run.test_items)
+    cohort = image_cohort_of([run])
+    return measure_images(cohort, images, tensors, place.device) | origin(run, images)

@@ -1,0 +1,90 @@
+"""`mimsweep measure`: complete runs measured anew from their stored weights, without training."""
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mimsweep.orchestrator.engines.base import Place
+from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.running.run import check_data
+from mimsweep.orchestrator.tracking.runs import WEIGHTS
+from mimsweep.orchestrator.tracking.writer import Tracking
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of a run: its metrics are stored or, with a reason, it couldn't be measured."""
+
+    run: RunSpec
+    reason: str = ""
+
+
+def measure_sweep(
+    sweep: Sweep, uri: str, data_dir: Path, workers: int | None
+) -> Iterator[Measured]:
+    """Measures the complete runs of a sweep, and stores what comes out in place of what was.
+
+    Args:
+        sweep: its runs that are not complete are passed over.
+        uri: the store's, from `tracking.store.resolve_uri`.
+        data_dir: where data sets are.
+        workers: number of processes; None: one per CPU core.
+
+    Yields:
+        each run, when it is stored.
+
+    Raises:
+        SpecError: a data set is missing.
+        TrackingError: the store can't be used.
+    """
+    store = Tracking(uri, create=False)
+    complete = store.complete(sweep.name)
+    runs = [run for run in sweep.runs if run.run_key in complete]
+    check_data({run.dataset for run in runs}, data_dir)
+    count = min(workers or len(os.sched_getaffinity(0)), len(runs))
+    if not count:
+        return
+    spawned = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as passes,
+        ProcessPoolExecutor(count, spawned, _prepare) as pool,
+    ):
+        place = Place("cpu", data_dir, Path(passes), checkpoint_seconds=0.0)
+        run_ids = [complete[run.run_key] for run in runs]
+        metrics = pool.map(partial(_measured, uri=uri, place=place), runs, run_ids)
+        for run, run_id, found in zip(runs, run_ids, metrics, strict=True):
+            if isinstance(found, str):
+                yield Measured(run, found)
+                continue
+            store.remeasure(run_id, found)
+            yield Measured(run)
+
+
+def _prepare() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends them, without a traceback each
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> dict[str, float] | str:
+    """Returns a run's metrics, or why it has none."""
+    from mimsweep.orchestrator.engines.measuring import measured  # torch, in these processes alone
+
+    try:
+        weights = Tracking(uri, create=False).artifact(run_id, WEIGHTS)
+    except TrackingError as error:
+        return str(error)
+    if weights is None:
+        return "its weights are not in the store"
+    try:
+        return measured(run, weights, place)
+    except Exception as error:  # weights cut off, of another version, or a user's code
+        return f"{type(error).__name__}: {error}"
