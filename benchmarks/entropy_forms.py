@@ -224,10 +224,14 @@ FORMS = {
     "sums": Form(weight=(128.0, 128.0)),
     "half_decoder": Form(weight=(1.0, 0.5)),
     "half_encoder": Form(weight=(0.5, 1.0)),
+    "quarter_encoder": Form(weight=(0.25, 1.0)),
+    "eighth_encoder": Form(weight=(0.125, 1.0)),
+    "quarter_encoder_beta_in_r": Form(beta_in_r=True, weight=(0.25, 1.0)),
     "shared": Form(shared=True),
 }
 RATES = {"rate_half": 5e-4, "rate_double": 2e-3}
-"""The present form at other learning rates."""
+"""The present form at other learning rates. The order of the step of the rate and the epoch, which no
+loss can set, changes the rate by less, but that the first epoch may have none."""
 
 for name, form in FORMS.items():
     register.loss(f"mim_h_{name}", form, decoder_samples=True)
@@ -276,7 +280,9 @@ def cell(values: pd.Series) -> str:
     if not len(values):
         return ""
     mean, spread = values.mean(), values.std() if len(values) > 1 else 0.0
-    text = f"{mean:.2g} ± {spread:.1g}" if abs(mean) >= 1000 else f"{mean:.2f} ± {spread:.2f}"
+    # Adding 0 makes a −0.00 of what is rounded to it a 0.00.
+    rounded = f"{round(mean, 2) + 0.0:.2f} ± {spread:.2f}"
+    text = f"{mean:.2g} ± {spread:.1g}" if abs(mean) >= 1000 else rounded
     return text if len(values) == 10 else f"{text} ({len(values)})"
 
 
