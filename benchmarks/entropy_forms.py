@@ -230,8 +230,8 @@ FORMS = {
     "shared": Form(shared=True),
 }
 RATES = {"rate_half": 5e-4, "rate_double": 2e-3}
-"""The present form at other learning rates. The order of the step of the rate and the epoch, which no
-loss can set, changes the rate by less, but that the first epoch may have none."""
+"""The present form at other learning rates. The order of the step of the rate and the epoch, which
+no loss can set, changes the rate by less, but that the first epoch may have none."""
 
 for name, form in FORMS.items():
     register.loss(f"mim_h_{name}", form, decoder_samples=True)
