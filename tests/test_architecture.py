@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "PIL", "mimsweep"}
+MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "PIL", "filelock"}
 ENGINES = "mimsweep.orchestrator.engines"
 IN_WORKERS = {f"{ENGINES}.{name}" for name in ("worker", "training", "checkpoint", "measuring")}
 MAX_LINES = 300
@@ -151,7 +151,7 @@ def test_rooms_import_only_those_before_them() -> None:
 
 def test_models_import_only_what_they_compute_with() -> None:
     for name, imports in of("mimsweep.models").items():
-        unknown = tops(imports) - MODELS_MAY - sys.stdlib_module_names
+        unknown = tops(imports) - MODELS_MAY - {"mimsweep"} - sys.stdlib_module_names
         assert not unknown, f"{name} imports {unknown}"
         assert "logging" not in tops(imports), name
         for found in imports:

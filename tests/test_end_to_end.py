@@ -258,10 +258,15 @@ def test_a_second_orchestrator_is_refused(middle: Place) -> None:
     workers = middle.wait_for_the_middle(process)
     for worker in workers:
         worker.suspend()  # or it might be done before the second has started
-    _, err = middle.mimsweep("run", exit_code=2)
+    kept = middle.folder / ".mimsweep" / "checkpoints" / "middle" / "kept.safetensors"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(b"work of the first")
+    for options in ([], ["--fresh"]):
+        _, err = middle.mimsweep("run", *options, exit_code=2)
+        assert re.search(rf"is being run already, by process {process.pid} on ", err)
+        assert kept.read_bytes() == b"work of the first"
     for worker in workers:
         worker.resume()
-    assert re.search(rf"is being run already, by process {process.pid} on ", err)
     middle.end(process)
     assert middle.all_statuses() == ["FINISHED"] * (RUNS_OF_MIDDLE + 1)
 

@@ -49,6 +49,7 @@ class Claim:
         than: likewise those they are compared with, or a number; None for a trend.
         along: the field that the metric rises or falls with; None for a comparison.
         where: conditions (field, operator, value) on all these runs.
+        than_metric: the column of those they are compared with, where it isn't `metric`.
     """
 
     text: str
@@ -58,6 +59,12 @@ class Claim:
     than: Mapping[str, Any] | float | None = None
     along: str | None = None
     where: Sequence[tuple[str, str, Any]] = ()
+    than_metric: str | None = None
+
+    @property
+    def metrics(self) -> list[str]:
+        """The columns that it needs."""
+        return [self.metric, *([self.than_metric] if self.than_metric else [])]
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def judge(claims: Sequence[Claim], planned: pd.DataFrame, runs: pd.DataFrame) ->
     needed = seeds_needed(len(claims))
     few = f"{len(claims)} claims need {needed} seeds at least" if most < needed else ""
     return [
-        Judgement(claim, *_verdict(cells, p, q, few), p, q, tuple(cells))
+        Judgement(claim, *(_unmeasured(claim, runs) or _verdict(cells, p, q, few)), p, q, (*cells,))
         for claim, cells, p, q in zip(claims, tested, holds, fails, strict=True)
     ]
 
@@ -144,6 +151,14 @@ def seeds_needed(claims: int) -> int:
     The exact test of n pairs gives 2⁻ⁿ at least, and Holm takes the smallest p times all claims.
     """
     return math.ceil(math.log2(claims / ALPHA)) if claims else 0
+
+
+def _unmeasured(claim: Claim, runs: pd.DataFrame) -> tuple[Verdict, str] | None:
+    """Returns the verdict on a claim about a metric that no run has, as those of old stores."""
+    lacking = [m for m in claim.metrics if m not in runs.columns or runs[m].isna().all()]
+    if runs.empty or not lacking:
+        return None
+    return "undecided", f"no run has {lacking[0]}; `mimsweep measure` measures runs anew"
 
 
 def _verdict(
@@ -163,16 +178,13 @@ def _verdict(
 
 
 def _cells(claim: Claim, planned: pd.DataFrame, runs: pd.DataFrame) -> list[Cell]:
-    measured = claim.metric in runs.columns
-    found = dict(zip(runs["run_key"], runs[claim.metric], strict=True)) if measured else {}
-    known = planned.assign(_value=planned["run_key"].map(found).astype(float))
-    known["_value"] = known["_value"].where(np.isfinite(known["_value"]))
-    for field, op, value in claim.where:
-        known = known[_OPERATORS[op](known[field], value)]
+    known = _known(claim, claim.metric, planned, runs)
     group = _chosen(known, claim.group)
     if claim.along is not None:
         return _trends(claim, group, claim.along)
     if isinstance(claim.than, Mapping):
+        if claim.than_metric:
+            known = _known(claim, claim.than_metric, planned, runs)
         return _comparisons(claim, group, _chosen(known, claim.than), {*claim.group, *claim.than})
     assert claim.than is not None
     number = claim.than
@@ -182,6 +194,16 @@ def _cells(claim: Claim, planned: pd.DataFrame, runs: pd.DataFrame) -> list[Cell
         delta = cliffs_delta(values, np.array([number]))
         cells.append(_cell(claim, fields, len(rows), values - number, values - number, delta))
     return cells
+
+
+def _known(claim: Claim, metric: str, planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns the runs that a claim speaks of, with a column `_value` that is NaN where unknown."""
+    found = dict(zip(runs["run_key"], runs[metric], strict=True)) if metric in runs.columns else {}
+    known = planned.assign(_value=planned["run_key"].map(found).astype(float))
+    known["_value"] = known["_value"].where(np.isfinite(known["_value"]))
+    for field, op, value in claim.where:
+        known = known[_OPERATORS[op](known[field], value)]
+    return known
 
 
 def _comparisons(

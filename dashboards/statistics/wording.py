@@ -38,9 +38,14 @@ def cell_text(judgement: Judgement) -> str:
     kind = "change" if judgement.claim.along else "difference"
     interval = "" if cell.low != cell.low else f" [{number(cell.low)}, {number(cell.high)}]"
     return (
-        f"{where}{kind} of {judgement.claim.metric} {number(cell.difference)}{interval}, "
+        f"{where}{kind} of {_metrics(judgement.claim)} {number(cell.difference)}{interval}, "
         f"{effect} {number(cell.delta, 2)}, n = {cell.pairs}"
     )
+
+
+def _metrics(claim: Claim) -> str:
+    """Returns `mi`, or `mi_lower and mi_upper` of a claim that compares one with the other."""
+    return " and ".join(claim.metrics)
 
 
 def claim_text(claim: Claim) -> str:
@@ -50,7 +55,8 @@ def claim_text(claim: Claim) -> str:
     else:
         other = fields(claim.than) if isinstance(claim.than, Mapping) else style.value(claim.than)
         way = "greater" if claim.sign > 0 else "less"
-        text = f"{claim.metric} of {fields(claim.group)} {way} than {other}"
+        of_other = f"{claim.than_metric} of {other}" if claim.than_metric else other
+        text = f"{claim.metric} of {fields(claim.group)} {way} than {of_other}"
     where = " and ".join(f"{name} {op} {style.value(value)}" for name, op, value in claim.where)
     return f"{text}, where {where}" if where else text
 

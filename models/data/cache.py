@@ -5,11 +5,9 @@ whatever their model and shape, in whichever process they train. Processes that 
 at the same time don't both draw it: one does, the other draws the next one meanwhile.
 """
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, Split, has_pairs, is_binary
@@ -116,21 +115,22 @@ class Cached:
         process draws for itself.
         """
         path = self._path(split, seed, epoch).with_suffix(".lock")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = path.open("wb")
-        except OSError:
-            yield True
-            return
-        with lock:
-            deadline = time.monotonic() + patience
-            while not (alone := _locked(lock.fileno())) and time.monotonic() < deadline:
-                time.sleep(0.01)
+        # A lock that isn't the kernel's could outlive its process.
+        lock = FileLock(path, patience, poll_interval=0.01, fallback_to_soft=False)
+        with ExitStack() as held:
+            alone = True
+            try:
+                held.enter_context(lock)
+            except Timeout:
+                alone = False
+            except OSError:
+                pass  # there can be no lock
             try:
                 yield alone
             finally:
                 if alone:
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):
+                        path.unlink()  # who waits for it sees that, and makes a new one
 
     def _room(self) -> bool:
         with suppress(OSError):
@@ -146,14 +146,3 @@ class Cached:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _locked(file: int) -> bool:
-    """Returns whether this process has the lock of an open file, or the disk knows no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -19,11 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mimsweep.models.training.runs import CohortState, Progress
+from mimsweep.orchestrator.engines.forgetting import METADATA
 
 Row = list[float]
 """An epoch of a run: its number, then the values of `metrics.EPOCH_METRICS`."""
-
-_METADATA = "mimsweep"
 
 
 @dataclass
@@ -68,7 +67,7 @@ def write(path: Path, state: CohortState, records: Mapping[str, Record]) -> None
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.tensors.items()}
-        save_file(tensors, temporary, {_METADATA: json.dumps(runs)})
+        save_file(tensors, temporary, {METADATA: json.dumps(runs)})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -92,7 +91,7 @@ def read(folder: Path, keys: Collection[str]) -> dict[str, Saved]:
 def _read_file(path: Path, keys: Collection[str]) -> dict[str, Saved]:
     try:
         with safe_open(path, framework="pt") as file:
-            runs: list[dict[str, Any]] = json.loads(file.metadata()[_METADATA])
+            runs: list[dict[str, Any]] = json.loads(file.metadata()[METADATA])
             rows = [row for row, run in enumerate(runs) if run["key"] in keys]
             tensors = {name: file.get_tensor(name) for name in file.keys()} if rows else {}  # noqa: SIM118
         return {

@@ -33,6 +33,7 @@ from mimsweep.orchestrator.engines.base import (
     RunFinished,
 )
 from mimsweep.orchestrator.engines.checkpoint import Record
+from mimsweep.orchestrator.engines.forgetting import PASSES
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 from mimsweep.orchestrator.metrics import EPOCH_METRICS
 
@@ -77,7 +78,7 @@ def data_of(name: str, place: Place) -> DataSet:
     data = load(name, place.data_dir)
     if isinstance(data, ToyMixture) or name in registry.DATA:
         return data  # drawn in less time than read; a user's may be another tomorrow
-    return Cached(data, name, place.checkpoint_dir / "data", CACHE_BYTES)
+    return Cached(data, name, place.checkpoint_dir / PASSES, CACHE_BYTES)
 
 
 def _training(

@@ -1,10 +1,11 @@
 """Claims of a sweep file: the sentences that `mimsweep verify` judges, and the form they take.
 
-A claim compares a metric of two groups of runs, or of one group with a number, or says that it
-falls or rises with a field:
+A claim compares a metric of two groups of runs, or one metric of the one with another of the other,
+or of one group with a number, or says that it falls or rises with a field:
 
     - {claim: MIM keeps more, metric: mi, greater: {model: mim}, than: {model: vae}, where: z_dim >= 4}
     - {claim: VAE loses MI, metric: mi, falls_with: z_dim, where: model = vae and z_dim >= 4}
+    - {claim: for sure, metric: mi_lower, greater: {model: mim}, than: {model: vae}, than_metric: mi_upper}
 
 `where` chooses the runs: comparisons `field op value` joined by `and`, with the operators
 = != < <= > >=. It is cut into tokens and compared; nothing in it is ever executed.
@@ -128,6 +129,7 @@ class Claim(BaseModel):
     greater: Group | None = None
     less: Group | None = None
     than: Annotated[Any, AfterValidator(_group_or_number)] = None
+    than_metric: MetricName | None = None
     falls_with: SpecField | None = None
     rises_with: SpecField | None = None
     where: Annotated[str, AfterValidator(_where)] = ""
@@ -144,6 +146,8 @@ class Claim(BaseModel):
             raise ValueError(f"give one of greater, less, falls_with, rises_with; there is {found}")
         if (given[0] in ("greater", "less")) != (self.than is not None):
             raise ValueError("`than` goes with greater and less, and they with it")
+        if self.than_metric and not isinstance(self.than, dict):
+            raise ValueError("`than_metric` goes with a `than` that chooses runs")
         along = self.falls_with or self.rises_with
         if along and RunSpec.model_fields[along].annotation not in (int, float):
             raise ValueError(f"{along} is no number, so nothing falls or rises with it")

@@ -90,6 +90,11 @@ class Recorder:
             delivered.append(result.run.run_key)
         return delivered
 
+    def forget(self, run_keys: Collection[str]) -> None:
+        """Drops results of runs that an earlier orchestrator left in the spool."""
+        for run_key in run_keys:
+            self._spool.remove(run_key)
+
     def create(self, runs: Sequence[RunSpec]) -> Future[None]:
         """Creates runs, RUNNING, but those that are open already; done when they are stored."""
 

@@ -1,12 +1,12 @@
 """`mimsweep run`: from a sweep to complete runs in the store."""
 
-import shutil
 from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import Engine
 from mimsweep.orchestrator.engines.choice import Choice
+from mimsweep.orchestrator.engines.forgetting import forget
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS
 from mimsweep.orchestrator.files.sweep import Sweep
@@ -20,7 +20,6 @@ from mimsweep.orchestrator.running.invocation import (
     dispatch,
     make_engine,
     open_tracking,
-    spool_dir,
 )
 from mimsweep.orchestrator.running.progress import ProgressState, View
 from mimsweep.orchestrator.tracking.store import can_be_created
@@ -55,17 +54,17 @@ def _run(
 ) -> Outcome:
     """Trains what is missing by an engine, which comes with its kind of device."""
     tracking = open_tracking(sweep.name, options, view)
-    checkpoints = checkpoint_dir(sweep.name)
-    if options.fresh:
-        for folder in (checkpoints, spool_dir(tracking, sweep.name)):
-            shutil.rmtree(folder, ignore_errors=True)
+    checkpoints, keys = checkpoint_dir(sweep.name), {run.run_key for run in sweep.runs}
     complete = set() if options.fresh else set(tracking.complete(sweep.name))
-    if all(run.run_key in complete for run in sweep.runs):
+    if keys <= complete:
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
     kind, made = engine()
     with closing(made):
         begun = begin(sweep.name, sweep.description, tracking, kind, made)
+        if options.fresh:  # not before the sweep is ours: another may be training it
+            forget(checkpoints, keys)
+            begun.recorder.forget(keys)
         complete.update(begun.recorder.deliver(complete))
         todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
@@ -75,7 +74,7 @@ def _run(
         outcome = dispatch(dispatcher, begun)
     view.say(state.line())
     if outcome == Outcome({}):
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        forget(checkpoints, keys)  # killed runs of other fields may go on from theirs
     return outcome
 
 

@@ -89,4 +89,5 @@ def _claim(claim: Claim) -> statistics.Claim:
         than=claim.than,
         along=claim.falls_with or claim.rises_with,
         where=claim.conditions,
+        than_metric=claim.than_metric,
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from mimsweep.models.data.binarised import ImageSet
 from mimsweep.models.losses.hvae import Kind, TwoLevelNoise, losses
 from mimsweep.models.nets.hvae import TwoLevel
-from mimsweep.models.training.images.optim import moments, normalised_adam, set_moments
+from mimsweep.models.training.images.optim import normalised_adam
 
 
 @dataclass(frozen=True)
@@ -104,33 +104,37 @@ class ImageRun:
 
     def flat(self) -> Tensor:
         """Returns a copy of the present weights, batch norms' statistics included, shape (P,)."""
-        return flattened(list(floats(self.net).values()))
+        return flattened(self._weights())
 
     def load_best(self) -> None:
         """Makes the best weights the present ones."""
-        load(self.net, self.best)
+        load(self._weights(), self.best)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns all that a run needs to go on, by name, each with shape (1, P)."""
-        first, second = zip(*moments(self._adam), strict=True)
         flat = {
             "weights": self.flat(),
             "best": self.best,
-            "adam.first": flattened(first),
-            "adam.second": flattened(second),
+            "adam.first": flattened(self._adam_state("exp_avg")),
+            "adam.second": flattened(self._adam_state("exp_avg_sq")),
         }
         return {name: tensor[None] for name, tensor in flat.items()}
 
     def put(self, tensors: Mapping[str, Tensor], epochs: int) -> None:
         """Goes on from the tensors, each with shape (P,), of a run that has trained `epochs`."""
-        load(self.net, tensors["weights"])
+        load(self._weights(), tensors["weights"])
         self.best = tensors["best"].to(self.device, copy=True)
-        for part, name in enumerate(("adam.first", "adam.second")):
-            into = [pair[part] for pair in moments(self._adam)]
-            for tensor, values in zip(into, split(tensors[name], into), strict=True):
-                tensor.copy_(values)
-        steps = epochs * len(self._minibatches(len(self._data.train)))
-        set_moments(self._adam, moments(self._adam), steps)
+        load(self._adam_state("exp_avg"), tensors["adam.first"])
+        load(self._adam_state("exp_avg_sq"), tensors["adam.second"])
+        for step in self._adam_state("step"):
+            step.fill_(epochs * len(self._minibatches(len(self._data.train))))
+
+    def _weights(self) -> list[Tensor]:
+        return list(floats(self.net).values())
+
+    def _adam_state(self, name: str) -> list[Tensor]:
+        """Returns Adam's own tensors of a name in torch's `state_dict`, one for each weight."""
+        return [state[name] for state in self._adam.state_dict()["state"].values()]
 
 
 def floats(net: TwoLevel) -> dict[str, Tensor]:
@@ -146,14 +150,8 @@ def flattened(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors])
 
 
-def split(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Returns what `flattened` put together, in shapes like those of `like`."""
-    parts = flat.split([tensor.numel() for tensor in like])
-    return [part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True)]
-
-
-def load(net: TwoLevel, flat: Tensor) -> None:
-    """Sets the model's floats from a flat copy of them, with shape (P,)."""
-    own = list(floats(net).values())
-    for tensor, values in zip(own, split(flat, own), strict=True):
-        tensor.copy_(values)
+def load(into: Sequence[Tensor], flat: Tensor) -> None:
+    """Sets tensors from what `flattened` made of their like; they keep their layout in memory."""
+    parts = flat.split([tensor.numel() for tensor in into])
+    for tensor, values in zip(into, parts, strict=True):
+        tensor.copy_(values.view(tensor.shape))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mimsweep.dashboards.statistics.verdicts import Claim, Judgement, judge, seeds_needed
+from mimsweep.dashboards.statistics.wording import cell_text, claim_text
 
 SEEDS = range(1, 11)
 
@@ -101,11 +102,10 @@ def test_a_value_that_is_not_finite_is_missing() -> None:
     assert one(compare(), runs).reason == "3 of 30 pairs are missing"
 
 
-def test_no_run_at_all_and_no_such_metric() -> None:
-    for runs in (TRUE.iloc[:0], TRUE.rename(columns={"mi": "nll"}).assign(mi=np.nan)):
-        judgement = one(compare(), runs)
-        assert judgement.reason == "30 of 30 pairs are missing"
-        assert judgement.decisive is None
+def test_no_run_at_all() -> None:
+    judgement = one(compare(), TRUE.iloc[:0])
+    assert judgement.reason == "30 of 30 pairs are missing"
+    assert judgement.decisive is None
 
 
 def test_a_claim_on_no_run_of_the_sweep() -> None:
@@ -130,6 +130,28 @@ def test_comparison_with_a_number() -> None:
     less = compare(-1, group={"model": "vae"}, than=2)
     assert one(less, TRUE).verdict == "holds"
     assert one(compare(group={"model": "vae"}, than=2), TRUE).verdict == "fails"
+
+
+def test_one_metric_is_compared_with_another() -> None:
+    """A lower bound of the one above an upper bound of the other."""
+    bounds = TRUE.assign(mi_lower=TRUE["mi"] - 0.1, mi_upper=TRUE["mi"] + 0.1)
+    certain = compare(metric="mi_lower", than_metric="mi_upper")
+    judgement = one(certain, bounds)
+    assert judgement.verdict == "holds"
+    assert judgement.cells[0].difference == pytest.approx(0.8)
+    assert "difference of mi_lower and mi_upper 0.8" in cell_text(judgement)
+    assert claim_text(certain) == "mi_lower of model = mim greater than mi_upper of model = vae"
+    wide = bounds.assign(mi_upper=TRUE["mi"] + 2)
+    assert one(certain, wide).verdict == "fails"
+
+
+def test_a_metric_that_no_run_has_is_told() -> None:
+    certain = compare(metric="mi_lower", than_metric="mi_upper")
+    for runs in (TRUE, TRUE.assign(mi_lower=TRUE["mi"], mi_upper=np.nan)):
+        judgement = one(certain, runs)
+        assert judgement.verdict == "undecided"
+        lacking = "mi_upper" if "mi_lower" in runs else "mi_lower"
+        assert judgement.reason == f"no run has {lacking}; `mimsweep measure` measures runs anew"
 
 
 def test_trends() -> None:

@@ -1,3 +1,6 @@
+import errno
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -127,3 +130,50 @@ def test_who_has_waited_long_enough_draws_the_pass(
         slow.go.set()
         assert torch.equal(first.result()[0], x)
     assert other.drawn == [("knn", 1, 0)]  # nothing comes after it
+
+
+def test_the_claim_of_a_killed_process_ends_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "d-train-1-1.lock"
+    claim = f"import filelock as f; a = f.FileLock({str(path)!r}); a.acquire(); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+        cached = Cached(Counted(), "d", tmp_path, 2**20)
+        with cached._claim("train", 1, 1, 0) as alone:
+            assert not alone
+        other.kill()
+    assert path.exists()
+    with cached._claim("train", 1, 1, 0) as alone:
+        assert alone
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_each_draws_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    data = Counted()
+    Cached(data, "d", tmp_path, 2**20).draw("train", 1, 1)
+    assert data.drawn == [("train", 1, 1)]
+    assert [path.name for path in tmp_path.iterdir()] == ["d-train-1-1.npz"]
+
+
+def test_one_of_many_draws_a_pass(tmp_path: Path) -> None:
+    """However the lock's file comes and goes meanwhile."""
+    sets = [Counted() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        for epoch in range(1, 20):
+            draws = [
+                threads.submit(Cached(data, "d", tmp_path, 2**20).draw, "knn", 1, epoch)
+                for data in sets
+            ]
+            assert len({float(draw.result()[0].sum()) for draw in draws}) == 1
+    drawn = [pass_ for data in sets for pass_ in data.drawn]
+    assert sorted(drawn) == [("knn", 1, epoch) for epoch in range(1, 20)]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}

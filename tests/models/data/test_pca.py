@@ -16,11 +16,13 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 from torch import Tensor
 from torchvision.datasets import FashionMNIST
+from torchvision.datasets.utils import check_md5
 from torchvision.transforms import InterpolationMode, RandomAffine
 from torchvision.transforms import functional as tf
 
 from mimsweep.models.data.augment import affine, augment
 from mimsweep.models.data.base import DataError, Split
+from mimsweep.models.data.idx import read
 from mimsweep.models.data.loading import load
 from mimsweep.models.data.pca import PcaFashionMnist, principal_components
 from mimsweep.models.streams import generator
@@ -227,7 +229,39 @@ def test_download(mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert names == {name for name, _ in FashionMNIST.resources}
 
 
-def test_another_file_of_that_name(data_dir: Path, tmp_path: Path) -> None:
+def test_only_what_is_missing_is_downloaded(
+    mirror: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/", mirror])
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    *there, (missing, md5) = FashionMNIST.resources
+    for name, _ in there:
+        (folder / name).symlink_to(data_dir / "FashionMNIST" / "raw" / name)
+    images = read(tmp_path)
+    assert images.test_labels.shape == (10_000,)
+    assert all((folder / name).is_symlink() for name, _ in there)
+    assert check_md5(folder / missing, md5)
+
+
+def test_files_that_are_all_there_are_read_without_a_write(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their folder stays as it was, and what was unpacked elsewhere is gone."""
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = data_dir / "FashionMNIST" / "raw"
+    before = folder.stat().st_mtime_ns
+    assert read(data_dir).train.shape == (60_000, 784)
+    assert folder.stat().st_mtime_ns == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_file_of_that_name(
+    mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It's refused and left as it is, though the right one could be downloaded."""
+    monkeypatch.setattr(FashionMNIST, "mirrors", [mirror])
     folder = tmp_path / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
     for (name, _), content in zip(
@@ -236,8 +270,8 @@ def test_another_file_of_that_name(data_dir: Path, tmp_path: Path) -> None:
         strict=True,
     ):
         (folder / name).write_bytes(content)
-    for name, _ in FashionMNIST.resources:
         with pytest.raises(DataError, match=f"{name} is not the file of Fashion-MNIST"):
             load("pca-fashion-mnist2", tmp_path)
+        assert [path.name for path in folder.iterdir()] == [name]
+        assert (folder / name).read_bytes() == content
         (folder / name).unlink()
-        (folder / name).symlink_to(data_dir / "FashionMNIST" / "raw" / name)

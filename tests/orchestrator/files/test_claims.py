@@ -84,6 +84,10 @@ def test_a_bad_where_is_refused_and_never_executed(text: str, sentence: str) -> 
             "4:3: claims: `than` goes with greater and less, and they with it",
         ),
         (
+            "claims:\n- {claim: c, metric: mi, greater: {model: mim}, than: 1, than_metric: nll}\n",
+            "4:3: claims: `than_metric` goes with a `than` that chooses runs",
+        ),
+        (
             "claims:\n- {claim: c, metric: mi, greater: {modl: mim}, than: 1}\n",
             "4:35: claims.greater: 'modl' is not a field; did you mean model?",
         ),
