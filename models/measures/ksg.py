@@ -5,6 +5,8 @@ joint space, and n_x, n_z the numbers of other points strictly closer than r_i i
 
     I(x; z) = ψ(k) + ψ(N) − ⟨ψ(n_x + 1) + ψ(n_z + 1)⟩    in nats.
 
+As n_x, n_z >= k − 1, it's at most ψ(N) − ψ(k), whatever I(x; z) is. Ties are broken first.
+
 The counts are exact in float64. Beyond ten dimensions a k-d tree looks at nearly every pair, one
 at a time; here 64 pairs are looked at in one instruction. Each column is cut into buckets at its
 quantiles, and for each cut a bit per point says whether the point lies below it. The points of a
@@ -22,15 +24,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
 from mimsweep.models.jit import compiled
+from mimsweep.models.measures.ties import without_ties
 
 Values = TypeVar("Values", NDArray[np.float64], NDArray[np.int64])
 
 BUCKETS = 128  # more: fewer points to measure; fewer: bits that stay in the cache
+MOST_PAIRS = 10_000  # the cost grows with the square
+DISTINCT = (
+    0.99  # share of distinct values below which a column is moved: float32 has chance repeats
+)
+JITTER = 1e-10  # of the standard deviation
 SLACK = 4 * np.finfo(np.float64).eps  # of a box's edge, relative: outweighs its rounding
 
 
 def ksg_mutual_information(x: ArrayLike, z: ArrayLike, k: int = 5) -> float:
-    """Returns the mutual information of the pairs (x_i, z_i), in nats.
+    """Returns the mutual information of the pairs (x_i, z_i), the first `MOST_PAIRS`, in nats.
 
     Args:
         x: observations with shape (N, D), or (N,) for D = 1.
@@ -40,15 +48,16 @@ def ksg_mutual_information(x: ArrayLike, z: ArrayLike, k: int = 5) -> float:
     Raises:
         ValueError: N is not the same in both, is not larger than `k`, or a value isn't finite.
     """
-    spaces = [_points(x), _points(z)]
+    spaces = (_points(x), _points(z))
     count = len(spaces[0])
     if len(spaces[1]) != count:
         raise ValueError(f"x has {count} points and z has {len(spaces[1])}; they must be pairs")
     if not 1 <= k < count:
         raise ValueError(f"k = {k} needs at least {k + 1} points, and k >= 1; there are {count}")
-    joint = np.concatenate(spaces, axis=1)
-    if not np.isfinite(joint).all():
+    if not all(np.isfinite(points).all() for points in spaces):
         raise ValueError("x and z must be finite")
+    spaces = without_ties(spaces[0][:MOST_PAIRS], spaces[1][:MOST_PAIRS])
+    joint = np.concatenate(spaces, axis=1)
     radii = _in_order(joint, lambda points, _: _kth_distances(points, *_index(points), k))
     close = [
         _in_order(
@@ -57,7 +66,12 @@ def ksg_mutual_information(x: ArrayLike, z: ArrayLike, k: int = 5) -> float:
         for points in spaces
     ]
     mean = np.mean(digamma(close[0] + 1) + digamma(close[1] + 1))
-    return float(digamma(k) + digamma(count) - mean)
+    return float(digamma(k) + digamma(len(joint)) - mean)
+
+
+def ksg_ceiling(count: int, k: int = 5) -> float:
+    """Returns the most that the estimate can be of so many pairs, ψ(N) − ψ(k), in nats."""
+    return float(digamma(min(count, MOST_PAIRS)) - digamma(k))
 
 
 def _in_order(

@@ -12,7 +12,8 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from mimsweep.models.jit import compiled
-from mimsweep.models.measures.ksg import ksg_mutual_information
+from mimsweep.models.measures.ksg import ksg_ceiling, ksg_mutual_information
+from mimsweep.models.measures.ties import without_ties
 
 Points = NDArray[np.float64]
 
@@ -73,7 +74,8 @@ def pairs(draw: st.DrawFn) -> tuple[Points, Points, int]:
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_equals_brute_force(sample: tuple[Points, Points, int]) -> None:
     x, z, k = sample
-    assert ksg_mutual_information(x, z, k) == pytest.approx(brute_force(x, z, k), abs=1e-9)
+    expected = brute_force(*without_ties(x, z), k)
+    assert ksg_mutual_information(x, z, k) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(("dims_x", "dims_z"), [(2, 2), (20, 2), (20, 20), (1, 7)])
@@ -154,11 +156,52 @@ def test_one_dimension_may_be_flat_and_single_precision() -> None:
     assert ksg_mutual_information(*single) == ksg_mutual_information(*double)
 
 
-def test_all_points_equal() -> None:
-    """No point lies strictly closer than zero: ψ(k) + ψ(N) − 2ψ(1)."""
-    same = np.ones((50, 2))
-    expected = digamma(5) + digamma(50) - 2 * digamma(1)
-    assert ksg_mutual_information(same, same) == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize("values", [2, 10, 100])
+def test_independent_integers_are_near_zero(values: int) -> None:
+    """Ties gave 11.9 nats: no point lies strictly closer than zero."""
+    x, z = np.random.default_rng(1).integers(values, size=(2, 5000, 1))
+    assert ksg_mutual_information(x, z) == pytest.approx(0, abs=0.05)
+    assert ksg_mutual_information(x + 10**6, z) == pytest.approx(0, abs=0.05)
+
+
+def test_equal_integers_have_their_entropy() -> None:
+    x = np.random.default_rng(1).integers(10, size=5000)
+    assert ksg_mutual_information(x, x) == pytest.approx(np.log(10), abs=0.05)
+
+
+def test_points_all_equal_tell_nothing() -> None:
+    same, other = np.full((2000, 2), 0.1), np.random.default_rng(1).normal(size=(2000, 2))
+    assert ksg_mutual_information(same, same) == pytest.approx(0, abs=0.05)
+    assert ksg_mutual_information(same, other) == pytest.approx(0, abs=0.05)
+
+
+def test_ties_are_broken_the_same_way_each_time() -> None:
+    x, z = np.random.default_rng(1).integers(5, size=(2, 500, 2)).astype(float)
+    assert ksg_mutual_information(x, z) == ksg_mutual_information(x, z)
+    for moved, points in zip(without_ties(x, z), (x, z), strict=True):
+        distance = np.abs(moved + points.mean(axis=0) - points).max(axis=0)
+        assert (distance > 1e-11).all()
+        assert (distance < 1e-9).all()
+
+
+def test_few_chance_repeats_change_no_digit() -> None:
+    x, z = gaussians(0.9, 2, 2000)
+    x[:8], z[:8] = x[8:16], z[8:16]
+    for moved, points in zip(without_ties(x, z), (x, z), strict=True):
+        assert moved is points
+    assert ksg_mutual_information(x, z) == pytest.approx(brute_force(x, z, 5), abs=1e-12)
+
+
+def test_ceiling() -> None:
+    assert ksg_ceiling(9984) == pytest.approx(digamma(9984) - digamma(5))
+    x = np.random.default_rng(1).normal(size=(3000, 1))
+    assert ksg_ceiling(3000) - 0.01 < ksg_mutual_information(x, x) <= ksg_ceiling(3000) + 1e-9
+
+
+def test_at_most_ten_thousand_pairs_are_looked_at() -> None:
+    x, z = gaussians(0.9, 1, 10_200)
+    assert ksg_mutual_information(x, z) == ksg_mutual_information(x[:10_000], z[:10_000])
+    assert ksg_ceiling(10_200) == ksg_ceiling(10_000)
 
 
 def test_refuses_what_has_no_estimate() -> None:
