@@ -1,19 +1,27 @@
 """The names of all metrics of a run, as they are stored, tabled and plotted.
 
-What each one measures is told by `shared/spec/experiments.md`, sections 5 and 6; all in nats where
-they are log-densities or entropies.
+What each one means, and where it means nothing and isn't stored, is told by docs/measures.md; all
+in nats where they are log-densities or entropies.
 """
 
 FINAL_METRICS = (
     "mi",  # I(x; z), KSG estimate
+    "mi_ceiling",  # the most that it can be
+    "mi_lower",  # lower bound of I(x; z)
+    "mi_upper",  # upper bound of I(x; z)
+    "mi_lower_ceiling",  # the most that the lower bound can be, log N
+    "retrieval",  # share of z whose likeliest x is their own
+    "active_units",  # latent dimensions in use
+    "rate",  # mean KL(q(z|x) || p(z))
+    "distortion",  # -mean log p(x|z)
     "nll",  # -mean log q(x)
+    "nll_untrained",  # the same of a learned q(x) that nothing in the loss depends on
     "rmse",  # mean ||x - x_hat||
     "knn1",  # accuracy of the label from z by the nearest neighbour
     "knn3",
     "knn5",  # the published one
     "knn10",
     "mi_bound",  # mean log q(z|x) - log p(z)
-    "mi_error",  # error scale of the KSG estimate
     "h_z",  # -mean log p(z)
     "h_encoder",  # joint entropy of q(z|x) q(x)
     "h_decoder",  # joint entropy of p(x|z) p(z)
@@ -26,7 +34,7 @@ FINAL_METRICS = (
     "nll_true_z",  # -mean log P(z)
 )
 """Measured once, on the best model and the final test set. Of models of images there are
-mi, nll, knn1 to knn10, and `IMAGE_METRICS`."""
+mi to nll, knn1 to knn10, and `IMAGE_METRICS`."""
 
 IMAGE_METRICS = (
     "log_likelihood",  # mean log p(x) by importance sampling, nll negated

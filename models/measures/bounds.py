@@ -2,7 +2,7 @@
 
 Of N pairs, z_i ~ q(z|x_i), all in nats but `retrieval`, a share:
 
-- mi_lower   mean log q(z_i|x_i) − log 1/N Σ_j q(z_i|x_j); never above log N
+- mi_lower   mean log q(z_i|x_i) − log 1/N Σ_j q(z_i|x_j); never above mi_lower_ceiling, log N
 - mi_upper   mean log q(z_i|x_i) − log 1/(N−1) Σ_{j≠i} q(z_i|x_j)
 - retrieval  how often q(z_i|x_j) of no j ≠ i is as large as q(z_i|x_i)
 
@@ -63,6 +63,7 @@ def summary(sums: Sums) -> dict[str, float]:
         upper = own - others + math.log(len(own) - 1)
     return {
         "mi_lower": float(lower.mean()),
+        "mi_lower_ceiling": math.log(len(own)),
         "mi_upper": float(upper.mean()),
         "retrieval": float(np.mean(own > likeliest)),
     }

@@ -10,7 +10,8 @@
                   labels and ten starts, with the labels, normalised by the larger entropy
 - mi              I(x; z), KSG estimator 1, k = 5, on the first 3,000 images, in nats; any two
                   images of bits that differ are 1 apart in max-norm, so it is 0 wherever the
-                  neighbours in z are all further than that
+                  neighbours in z are all further than that; mi_ceiling  the most that it can be
+- and what `models.measures.two_level` says
 
 Latents are sampled, not means.
 """
@@ -24,19 +25,19 @@ from torch import Tensor
 
 from mimsweep.models.data.binarised import ImageSet
 from mimsweep.models.losses.hvae import encoded
+from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.knn import knn_accuracy
-from mimsweep.models.measures.ksg import ksg_mutual_information
+from mimsweep.models.measures.ksg import ksg_ceiling, ksg_mutual_information
+from mimsweep.models.measures.two_level import AT_ONCE, latents_used, noise_of_z
 from mimsweep.models.nets.hvae import TwoLevel
 from mimsweep.models.streams import generator
 
 MI_ITEMS = 3_000
-AT_ONCE = {"cpu": 250, "cuda": 2_500}
-"""Images, or samples of them, that a network sees at once, by kind of device."""
 
 
 @torch.no_grad()
-def measure(net: TwoLevel, data: ImageSet, seed: int, samples: int) -> dict[str, float]:
-    """Returns all final metrics of a run.
+def measure(net: TwoLevel, data: ImageSet, seed: int, samples: int) -> Measured:
+    """Returns all that is measured of a run in the end.
 
     Args:
         net: the model at its best weights; it's put into evaluation mode.
@@ -45,17 +46,25 @@ def measure(net: TwoLevel, data: ImageSet, seed: int, samples: int) -> dict[str,
         samples: S, importance samples of each image.
     """
     net.eval()
+    used = latents_used(net, data.test, seed)
+    metrics = {
+        **likelihood(net, data.test, seed, samples),
+        **used.metrics,
+        "mi_ceiling": ksg_ceiling(min(len(data.test), MI_ITEMS)),
+        **_of_latents(net, data, seed),
+    }
+    return Measured(metrics, used.profile)
+
+
+def _of_latents(net: TwoLevel, data: ImageSet, seed: int) -> dict[str, float]:
+    """Returns what the samples of z tell; of a run whose latents are no numbers, nothing."""
     train, train_labels = data.epoch(seed, 0)
-    z = latents(net, data.test, "test", seed)
-    metrics = likelihood(net, data.test, seed, samples)
-    nothing = dict.fromkeys(("mi", "nmi", "knn1", "knn3", "knn5", "knn10"), math.nan)
-    train_z = latents(net, train, "train", seed)
+    z, train_z = latents(net, data.test, "test", seed), latents(net, train, "train", seed)
     if not (np.isfinite(z).all() and np.isfinite(train_z).all()):
-        return metrics | nothing
+        return dict.fromkeys(("mi", "nmi", "knn1", "knn3", "knn5", "knn10"), math.nan)
     labels = data.test_labels.numpy()
     accuracy = knn_accuracy(train_z, train_labels.numpy(), z, labels)
     return {
-        **metrics,
         "mi": ksg_mutual_information(data.test[:MI_ITEMS].numpy(), z[:MI_ITEMS]),
         "nmi": cluster_information(z, labels, seed),
         **{f"knn{k}": share for k, share in accuracy.items()},
@@ -127,12 +136,10 @@ def latents(net: TwoLevel, x: Tensor, split: str, seed: int) -> np.ndarray:
         seed: of the run.
     """
     device = next(net.parameters()).device
-    noise = torch.randn(len(x), 2, net.z_dim, generator=generator("latents", split, seed))
+    tensors = (x, *noise_of_z(len(x), net.z_dim, split, seed))
     parts = []
-    for some, of_z in zip(
-        x.split(AT_ONCE[device.type]), noise.split(AT_ONCE[device.type]), strict=True
-    ):
-        images, (noise_z2, noise_z1) = some.to(device).float(), of_z.to(device).unbind(1)
+    for batch in zip(*(tensor.split(AT_ONCE[device.type]) for tensor in tensors), strict=True):
+        images, noise_z2, noise_z1 = (tensor.to(device).float() for tensor in batch)
         z2 = net.q_z2(images).sample(noise_z2)
         z1 = net.q_z1(net.features(images), z2).sample(noise_z1)
         parts.append(torch.cat([z1, z2], dim=1).cpu())

@@ -30,10 +30,6 @@ Values = TypeVar("Values", NDArray[np.float64], NDArray[np.int64])
 
 BUCKETS = 128  # more: fewer points to measure; fewer: bits that stay in the cache
 MOST_PAIRS = 10_000  # the cost grows with the square
-DISTINCT = (
-    0.99  # share of distinct values below which a column is moved: float32 has chance repeats
-)
-JITTER = 1e-10  # of the standard deviation
 SLACK = 4 * np.finfo(np.float64).eps  # of a box's edge, relative: outweighs its rounding
 
 

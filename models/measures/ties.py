@@ -9,8 +9,8 @@ same noise. Chance repeats, of which 10,000 numbers in float32 have some, stay.
 import numpy as np
 from numpy.typing import NDArray
 
-DISTINCT = 0.99
-JITTER = 1e-10
+DISTINCT = 0.99  # share of the values
+JITTER = 1e-10  # of the standard deviation
 
 Points = NDArray[np.float64]
 

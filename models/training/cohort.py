@@ -14,6 +14,7 @@ from torch import Tensor
 from mimsweep.models.data.base import DataSet, has_pairs, is_binary
 from mimsweep.models.losses.base import Objective
 from mimsweep.models.losses.named import objective
+from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
 from mimsweep.models.steps.adam import learning_rate
@@ -69,8 +70,8 @@ class Cohort:
 
 def measure(
     cohort: Cohort, data: DataSet, weights: Mapping[str, Tensor], device: str = "cpu"
-) -> dict[str, float]:
-    """Returns the final metrics of a trained run, those that its training ended with.
+) -> Measured:
+    """Returns all that is measured of a trained run, what its training ended with.
 
     Args:
         cohort: of that run alone.
@@ -170,8 +171,8 @@ class Training:
     def _measured(self, row: int) -> RunEnd:
         slot, stack = self._slots[row], self._stack
         weights = stack.best_weights(row)
-        metrics = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
-        return slot.ended(metrics, {name: w[0].cpu() for name, w in weights.items()})
+        measured = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
+        return slot.ended(measured, {name: w[0].cpu() for name, w in weights.items()})
 
     def _keep(self, rows: list[int]) -> None:
         if len(rows) < len(self._slots):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mimsweep.models.measures.collapse import Measured, Profile
+
 
 @dataclass(frozen=True)
 class Run:
@@ -46,11 +48,13 @@ class RunEnd:
         key: of the run.
         metrics: as `models.measures.latent` names them, and best_epoch, best_loss, epochs_run.
         weights: of the best epoch, by name, on the CPU.
+        profile: what is told of each latent dimension, as `models.measures.collapse` names it.
     """
 
     key: str
     metrics: dict[str, float]
     weights: dict[str, Tensor]
+    profile: Profile
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,15 @@ class Slot:
             self.failed = True
             yield RunFailed(key, epoch, f"the training loss turned {train_loss} in epoch {epoch}")
 
-    def ended(self, metrics: dict[str, float], weights: dict[str, Tensor]) -> RunEnd:
-        """Returns the end of the run, which measured `metrics` with its best weights."""
+    def ended(self, measured: Measured, weights: dict[str, Tensor]) -> RunEnd:
+        """Returns the end of the run, of which so much was measured with its best weights."""
         counts = {
             "best_epoch": self.best_epoch,
             "best_loss": self.best_loss,
             "epochs_run": self.epoch,
         }
-        return RunEnd(self.run.key, {**metrics, **counts}, weights)
+        metrics = {**measured.metrics, **counts}
+        return RunEnd(self.run.key, metrics, weights, measured.profile)
 
     @property
     def stopped(self) -> bool:

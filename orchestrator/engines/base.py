@@ -7,8 +7,8 @@ or raised), `CohortLost` comes instead, the slot is made anew, and the runs with
 caller's to submit again. Messages hold no tensors: the orchestrator never imports torch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -53,12 +53,14 @@ class RunFinished:
         metrics: the final ones.
         weights: content of a safetensors file.
         snapshots: likewise, each tensor with a leading axis of epochs; empty where none were kept.
+        profile: what was measured of each latent dimension, by name.
     """
 
     run_key: str
     metrics: dict[str, float]
     weights: bytes
     snapshots: bytes = b""
+    profile: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from safetensors.torch import load
 
 from mimsweep.models import registry
 from mimsweep.models.data.binarised import load_images
+from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.training.cohort import measure
 from mimsweep.models.training.images.cohort import measure_images
 from mimsweep.orchestrator.engines.base import Place
@@ -12,8 +13,8 @@ from mimsweep.orchestrator.engines.training import cohort_of, data_of, image_coh
 from mimsweep.orchestrator.files.spec import RunSpec
 
 
-def measured(run: RunSpec, weights: bytes, place: Place) -> dict[str, float]:
-    """Returns the final metrics of a run, to the digit as a worker measures it.
+def measured(run: RunSpec, weights: bytes, place: Place) -> Measured:
+    """Returns what is measured of a run in the end, to the digit as a worker measures it.
 
     Args:
         run: of which all is to be measured.
@@ -27,4 +28,5 @@ def measured(run: RunSpec, weights: bytes, place: Place) -> dict[str, float]:
         return measure(cohort_of([run]), data_of(run.dataset, place), tensors, place.device)
     images = load_images(run.dataset, place.data_dir, run.train_items, run.test_items)
     cohort = image_cohort_of([run])
-    return measure_images(cohort, images, tensors, place.device) | origin(run, images)
+    found = measure_images(cohort, images, tensors, place.device)
+    return Measured(found.metrics | origin(run, images), found.profile)

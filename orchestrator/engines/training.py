@@ -146,9 +146,9 @@ class _Cohort:
                     kept = self._snapshots.setdefault(key, [])
                     kept.append(self._training.weights(key))
                 return _epoch(key, record.epochs[-1])
-            case trained.RunEnd(key=key, metrics=metrics, weights=weights):
+            case trained.RunEnd(key=key, metrics=metrics, weights=weights, profile=profile):
                 metrics = {**metrics, **self._origin, "seconds": record.seconds}
-                return RunFinished(key, metrics, _saved(weights), self._film(key))
+                return RunFinished(key, metrics, _saved(weights), self._film(key), profile)
             case trained.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 

@@ -1,10 +1,11 @@
 """`mimsweep measure`: complete runs measured anew from their stored weights, without training."""
 
+import json
 import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +16,11 @@ from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.running.run import check_data
-from mimsweep.orchestrator.tracking.runs import WEIGHTS
+from mimsweep.orchestrator.tracking.runs import PROFILE, WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking
+
+Numbers = tuple[Mapping[str, float], Mapping[str, list[float]]]
+"""Metrics of a run, and what was measured of each of its latent dimensions."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,13 @@ def measure_sweep(
     ):
         place = Place("cpu", data_dir, Path(passes), checkpoint_seconds=0.0)
         run_ids = [complete[run.run_key] for run in runs]
-        metrics = pool.map(partial(_measured, uri=uri, place=place), runs, run_ids)
-        for run, run_id, found in zip(runs, run_ids, metrics, strict=True):
+        each = pool.map(partial(_measured, uri=uri, place=place), runs, run_ids)
+        for run, run_id, found in zip(runs, run_ids, each, strict=True):
             if isinstance(found, str):
                 yield Measured(run, found)
                 continue
-            store.remeasure(run_id, found)
+            metrics, profile = found
+            store.remeasure(run_id, metrics, {PROFILE: json.dumps(profile).encode()})
             yield Measured(run)
 
 
@@ -74,8 +79,8 @@ def _prepare() -> None:
         os.environ[name] = "1"
 
 
-def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> dict[str, float] | str:
-    """Returns a run's metrics, or why it has none."""
+def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> Numbers | str:
+    """Returns what is measured of a run, or why nothing is."""
     from mimsweep.orchestrator.engines.measuring import measured  # torch, in these processes alone
 
     try:
@@ -85,6 +90,7 @@ def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> dict[str, fl
     if weights is None:
         return "its weights are not in the store"
     try:
-        return measured(run, weights, place)
+        found = measured(run, weights, place)
+        return found.metrics, found.profile
     except Exception as error:  # weights cut off, of another version, or a user's code
         return f"{type(error).__name__}: {error}"

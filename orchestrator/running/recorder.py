@@ -5,6 +5,7 @@ are on disk (`orchestrator.running.spool`) until the store has them, so that an 
 dies during an outage loses none: the next one delivers them.
 """
 
+import json
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.running.spool import Result, Row, Spool
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS
-from mimsweep.orchestrator.tracking.runs import SNAPSHOTS, WEIGHTS, Status
+from mimsweep.orchestrator.tracking.runs import PROFILE, SNAPSHOTS, WEIGHTS, Status
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 T = TypeVar("T")
@@ -128,7 +129,8 @@ class Recorder:
     def finish(self, run: RunSpec, event: RunFinished) -> None:
         """Stores the results of a run, then makes it complete."""
         epochs = self._epochs.pop(run.run_key, [])
-        result = Result(run, epochs, event.metrics, event.weights, event.snapshots)
+        parts = (event.metrics, event.weights, event.snapshots, event.profile)
+        result = Result(run, epochs, *parts)
         try:
             self._spool.put(result)
         except OSError as error:
@@ -197,6 +199,8 @@ class Recorder:
         artifacts = {"spec.yaml": _spec_file(result.run), WEIGHTS: result.weights}
         if result.snapshots:
             artifacts[SNAPSHOTS] = result.snapshots
+        if result.profile:
+            artifacts[PROFILE] = json.dumps(result.profile).encode()
 
         def store() -> None:
             run_id = self.open[key]

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -27,6 +27,7 @@ class Result:
         metrics: the final ones.
         weights: content of a safetensors file.
         snapshots: likewise, of each epoch; empty where none were kept.
+        profile: numbers of each latent dimension, by name.
     """
 
     run: RunSpec
@@ -34,6 +35,7 @@ class Result:
     metrics: Mapping[str, float]
     weights: bytes
     snapshots: bytes = b""
+    profile: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 class Spool:
@@ -55,6 +57,7 @@ class Spool:
             "spec": result.run.model_dump(),
             "epochs": result.epochs,
             "metrics": dict(result.metrics),
+            "profile": dict(result.profile),
         }
         self._write(f"{key}.safetensors", result.weights)
         if result.snapshots:
@@ -73,7 +76,8 @@ class Spool:
                 epochs = [(int(epoch), metrics) for epoch, metrics in content["epochs"]]
                 film = path.with_suffix(".snapshots")
                 snapshots = film.read_bytes() if film.exists() else b""
-                yield Result(run, epochs, content["metrics"], weights, snapshots)
+                profile = content.get("profile", {})
+                yield Result(run, epochs, content["metrics"], weights, snapshots, profile)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
 

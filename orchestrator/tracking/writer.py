@@ -215,8 +215,11 @@ class Tracking(Reader):
         self._client.set_tag(run_id, COMPLETE, "true")
 
     @as_tracking_errors
-    def remeasure(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Stores final metrics of a complete run anew; the newest of a name counts."""
+    def remeasure(
+        self, run_id: str, metrics: Mapping[str, float], artifacts: Mapping[str, bytes]
+    ) -> None:
+        """Stores final metrics, of which the newest count, and artifacts of a complete run anew."""
+        self._log_files(run_id, artifacts)
         self._log(run_id, [(0, metrics)])
 
     @as_tracking_errors

@@ -17,6 +17,7 @@ from torch import Tensor
 from mimsweep.models.data.binarised import ImageSet
 from mimsweep.models.losses.annealing import annealed_beta
 from mimsweep.models.losses.hvae import decoder_of, kind_of
+from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.images import measure
 from mimsweep.models.nets.hvae import Architecture
 from mimsweep.models.training.images.run import ImageRun, Settings, floats
@@ -157,14 +158,15 @@ class ImageTraining:
 
     def _measured(self, slot: PatientSlot, run: ImageRun) -> RunEnd:
         run.load_best()
-        metrics = measure(run.net, self._data, slot.run.seed, self._cohort.likelihood_samples)
-        return slot.ended(metrics, _copied(run))
+        samples = self._cohort.likelihood_samples
+        measured = measure(run.net, self._data, slot.run.seed, samples)
+        return slot.ended(measured, _copied(run))
 
 
 def measure_images(
     cohort: ImageCohort, data: ImageSet, weights: Mapping[str, Tensor], device: str = "cpu"
-) -> dict[str, float]:
-    """Returns the final metrics of a trained run, those that its training ended with.
+) -> Measured:
+    """Returns all that is measured of a trained run, what its training ended with.
 
     Args:
         cohort: of that run alone.

@@ -103,12 +103,18 @@ def test_elbo_is_below_and_more_samples_bring_more(decoder: str, digits: ImageSe
 
 def test_all_metrics(digits: ImageSet) -> None:
     net = Architecture("convhvae_2level", 5, 0).initial(1, digits.train, True)
-    metrics = measure(net, digits, seed=1, samples=2)
+    measured = measure(net, digits, seed=1, samples=2)
+    metrics = measured.metrics
     assert set(metrics) == {
-        "log_likelihood", "nll", "elbo", "mi", "nmi", "knn1", "knn3", "knn5", "knn10",
+        "log_likelihood", "nll", "elbo", "mi", "mi_ceiling", "nmi", "knn1", "knn3", "knn5", "knn10",
+        "mi_lower", "mi_upper", "mi_lower_ceiling", "retrieval", "rate", "distortion",
+        "active_units",
     }  # fmt: skip
     assert all(math.isfinite(value) for value in metrics.values())
-    assert metrics == measure(net, digits, seed=1, samples=2)
+    assert {name: len(values) for name, values in measured.profile.items()} == {
+        "kl": 10, "variance": 10,
+    }  # fmt: skip
+    assert measured == measure(net, digits, seed=1, samples=2)
     for name in ("nmi", "knn1", "knn3", "knn5", "knn10"):
         assert 0 <= metrics[name] <= 1
 
@@ -116,7 +122,9 @@ def test_all_metrics(digits: ImageSet) -> None:
 def test_a_run_whose_latents_are_no_numbers(digits: ImageSet) -> None:
     net = Architecture("convhvae_2level", 5, 0).initial(1, digits.train, True)
     nn.init.constant_(net.z2_head.mean.weight, math.nan)
-    metrics = measure(net, digits, seed=1, samples=2)
+    metrics = measure(net, digits, seed=1, samples=2).metrics
+    assert math.isnan(metrics["mi_lower"])
+    assert math.isnan(metrics["active_units"])
     assert math.isnan(metrics["knn5"])
     assert math.isnan(metrics["mi"])
 

@@ -10,9 +10,11 @@ from torch.distributions import (
     Independent,
     MixtureSameFamily,
     Normal,
+    kl_divergence,
 )
 
 from mimsweep.models.data.loading import load
+from mimsweep.models.densities.mixture import Mixture
 from mimsweep.models.layout import named_views
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
@@ -20,22 +22,28 @@ from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps.sampling import Sampler
 from tests.models.cohorts import Few
 
+WITH_Q_X = ("h_encoder", "h_joint", "h_mixture")
 
-def toy_metrics(options: Options) -> tuple[dict[str, float], LatentModel, dict[str, Tensor], Few]:
-    """Metrics of an untrained model of toy4."""
+
+def toy_metrics(
+    options: Options, trained: bool = True
+) -> tuple[dict[str, float], LatentModel, dict[str, Tensor], Few]:
+    """Metrics of a model of toy4, as it starts but, if `trained`, for its q(x)."""
     data = Few(load("toy4", Path("nowhere")), 1000)
     model = LatentModel(2, 2, 5, 2, "tanh", 1e-3, options=options, log_p_x=data.log_prob)
     starts = model.starts(5, lambda: data.draw("train", 5, 1)[0])
     weights = named_views(initial_weights(model.shapes(), 5, starts), model.shapes())
+    for name in model.q_x.shapes() if trained and model.q_x else ():
+        weights[name] += 0.01
     source = Sampler(data, 100, 2, torch.device("cpu"), model.choices)
-    return evaluate(model, weights, source, seed=9), model, weights, data
+    return evaluate(model, weights, source, seed=5).metrics, model, weights, data
 
 
 def test_nll_is_that_of_the_runs_own_q_x() -> None:
     metrics, *_ = toy_metrics(Options(q_x="anchor"))
     assert metrics["nll"] == pytest.approx(metrics["nll_true_x"], abs=1e-5)
     metrics, _, weights, data = toy_metrics(Options(q_x="prior"))
-    x = data.draw("final", 9, 0)[0]
+    x = data.draw("final", 5, 0)[0]
     law = Independent(Normal(weights["q_x.mean"][0], weights["q_x.log_scale"][0].exp() + 1e-3), 1)
     assert metrics["nll"] == pytest.approx(-float(law.log_prob(x).mean()), abs=1e-4)
     assert metrics["kl_qp"] == pytest.approx(metrics["h_decoder"] - metrics["h_encoder"], abs=0.2)
@@ -54,11 +62,63 @@ def test_entropy_of_z_is_that_of_the_runs_own_p_z() -> None:
         )
 
 
-def test_divergence_from_a_marginal_p_z_is_none() -> None:
-    """On samples of p it makes both joint densities the same."""
+def test_a_q_x_that_was_never_trained_has_no_nll() -> None:
+    for options in (Options(q_x="prior"), Options(q_x="gmm-marginal", q_x_gmm=3)):
+        trained, untrained = (toy_metrics(options, trained)[0] for trained in (True, False))
+        assert trained.keys() - untrained.keys() == {"nll", "kl_qp", "kl_pq", "kl_mean", *WITH_Q_X}
+        assert untrained.keys() - trained.keys() == {"nll_untrained"}
+        assert untrained["nll_untrained"] == pytest.approx(trained["nll"], rel=0.05)
+        assert untrained["h_decoder"] == trained["h_decoder"]
+
+
+def test_divergences_are_of_densities_alone() -> None:
+    """A marginal q(x) or p(z) makes one of them 0 by construction."""
+    for options in (Options(), Options(p_z="prior"), Options(p_z="marginal", q_x="prior")):
+        metrics, *_ = toy_metrics(options)
+        assert not metrics.keys() & {"kl_qp", "kl_pq", "kl_mean"}
+    metrics, *_ = toy_metrics(Options(q_x="prior"))
+    assert metrics["kl_mean"] == pytest.approx((metrics["kl_qp"] + metrics["kl_pq"]) / 2)
+
+
+def test_a_marginal_p_z_has_no_rate() -> None:
     metrics, *_ = toy_metrics(Options(p_z="marginal", q_x="prior"))
-    assert metrics["kl_pq"] == pytest.approx(0, abs=1e-4)
     assert metrics["mi_bound"] == pytest.approx(0, abs=1e-6)
+    assert "rate" not in metrics
+
+
+@pytest.mark.parametrize("options", [Options(p_z="prior"), Options(q_zx_gmm=2)])
+def test_a_rate_without_a_closed_form_is_by_one_sample(options: Options) -> None:
+    metrics, *_ = toy_metrics(options)
+    assert metrics["rate"] == pytest.approx(metrics["mi_bound"])
+
+
+@pytest.mark.parametrize("options", [Options(), Options(q_zx_gmm=3)])
+def test_profile_by_torch(options: Options) -> None:
+    """KL and variance of each dimension, a mixture's from an independent one of each."""
+    data = Few(load("toy4", Path("nowhere")), 1000)
+    model = LatentModel(2, 2, 5, 2, "tanh", 1e-3, options=options)
+    weights = named_views(initial_weights(model.shapes(), 5), model.shapes())
+    source = Sampler(data, 100, 2, torch.device("cpu"), model.choices)
+    found = evaluate(model, weights, source, seed=5)
+    q = model.encode(weights, data.draw("final", 5, 0)[0][None])
+    plain = Normal(torch.zeros(2), torch.ones(2))
+    if isinstance(q, Mixture):
+        log_weight = q.log_weight[0].T.unsqueeze(1).expand(-1, 2, -1)
+        parts = Normal(
+            q.components.mean[0].permute(1, 2, 0), q.components.scale[0].permute(1, 2, 0)
+        )
+        law = MixtureSameFamily(Categorical(logits=log_weight), parts)
+        torch.manual_seed(1)
+        z = law.sample((500,))
+        terms = law.log_prob(z) - plain.log_prob(z)
+        kl, tolerance = terms.mean(0), 5 * float(terms[0].std()) / 1000**0.5
+    else:
+        law = Normal(q.mean[0], q.scale[0])
+        kl, tolerance = kl_divergence(law, plain), 1e-5
+    assert found.profile["kl"] == pytest.approx(kl.mean(0).tolist(), abs=tolerance)
+    variance = law.mean.var(0, correction=0).tolist()
+    assert found.profile["variance"] == pytest.approx(variance, rel=1e-4)
+    assert found.metrics["active_units"] == sum(v > 0.01 for v in variance)
 
 
 def test_samples_of_p_are_of_the_learned_p_z() -> None:
@@ -71,7 +131,7 @@ def test_samples_of_p_are_of_the_learned_p_z() -> None:
         weights[f"{name}.mean"][0, 1] = 3.0
     source = Sampler(data, 100, 2, torch.device("cpu"), model.choices)
     # p = p(z)·N(x; 0, 1), q = q(x)·N(z; 0, 1): KL(p‖q) = KL(p(z)‖N(0,1)) + KL(N(0,1)‖q(x)).
-    kl = evaluate(model, weights, source, seed=1)["kl_pq"]
+    kl = evaluate(model, weights, source, seed=1).metrics["kl_pq"]
     mixture = MixtureSameFamily(
         Categorical(torch.ones(2)),
         Independent(Normal(weights["p_z.mean"][0], torch.ones(2, 2)), 1),
