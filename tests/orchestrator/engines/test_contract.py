@@ -89,7 +89,12 @@ def test_a_finished_run_has_all_metrics_and_its_weights(engine: Engine) -> None:
     (run,) = specs(3, mid_dim=9, z_dim=3, dataset="toy4_5")
     finished = train(engine, 2, [run])[-2]
     assert isinstance(finished, RunFinished)
-    assert finished.metrics.keys() == {*FINAL_METRICS, *RUN_METRICS}
+    untold = {"nll_untrained", "kl_qp", "kl_pq", "kl_mean"}  # of the default q(x) they say nothing
+    assert finished.metrics.keys() == {*FINAL_METRICS, *RUN_METRICS} - untold
+    assert {name: len(values) for name, values in finished.profile.items()} == {
+        "kl": run.z_dim,
+        "variance": run.z_dim,
+    }
     assert all(math.isfinite(value) for value in finished.metrics.values())
     assert finished.metrics["epochs_run"] == 3
     weights = load(finished.weights)
