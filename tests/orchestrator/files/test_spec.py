@@ -432,7 +432,7 @@ def test_equal_specs_have_equal_keys_and_names_and_different_ones_not(a: Any, b:
 
 def test_metric_names() -> None:
     names = [*FINAL_METRICS, *IMAGE_METRICS, *EPOCH_METRICS, *RUN_METRICS]
-    assert len(set(names)) == len(names) == 19 + 4 + 4 + 4
+    assert len(set(names)) == len(names) == 27 + 4 + 4 + 4
 
 
 def test_planning_needs_no_heavy_import() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.showing.table import results_table
+from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.orchestrator.commands import mimsweep
 from tests.stores.unpack import old_store
@@ -37,6 +38,11 @@ def test_measured_anew_a_run_has_the_digits_of_its_training(here: Path) -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout == "few: 3 of 3 runs measured\n"
     pd.testing.assert_frame_equal(results(file), before, check_exact=True)
+    profile = next(here.rglob(PROFILE))
+    kept = profile.read_text()
+    profile.unlink()
+    assert mimsweep("measure", file, "--workers", "1").exit_code == 0
+    assert profile.read_text() == kept
 
 
 def test_runs_of_an_old_store_get_what_is_measured_today(here: Path) -> None:
@@ -48,6 +54,9 @@ def test_runs_of_an_old_store_get_what_is_measured_today(here: Path) -> None:
     pd.testing.assert_frame_equal(
         now[list(was)], was, check_dtype=False, check_exact=True, check_column_type=False
     )
+    learned = ["mi_lower", "mi_upper", "retrieval", "active_units", "rate", "distortion"]
+    assert now[learned].notna().all(axis=None)
+    assert len(list(here.rglob(PROFILE))) == len(now)
 
 
 def test_runs_that_lost_their_weights_are_named_and_the_rest_measured(here: Path) -> None:

@@ -1,5 +1,6 @@
 """The recorder on a real SQLite store."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.running import recorder as recorder_module
 from mimsweep.orchestrator.running.recorder import Recorder
-from mimsweep.orchestrator.running.spool import Spool
+from mimsweep.orchestrator.running.spool import Result, Spool
+from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -58,7 +60,9 @@ def test_a_run_from_creation_to_its_end(
     assert ids.keys() == {run.run_key for run in RUNS[:2]}
     recorder.epoch(epoch(RUNS[0], 1, 0.5))
     recorder.epoch(epoch(RUNS[0], 2, 0.25))
-    recorder.finish(RUNS[0], RunFinished(RUNS[0].run_key, {"mi": 1.5}, b"the weights"))
+    profile = {"kl": [0.5, 0.0], "variance": [1.0, 0.0]}
+    end = RunFinished(RUNS[0].run_key, {"mi": 1.5}, b"the weights", profile=profile)
+    recorder.finish(RUNS[0], end)
     recorder.epoch(epoch(RUNS[1], 1, float("nan")))
     recorder.fail(RUNS[1], RunFailed(RUNS[1].run_key, "it turned nan"), "Traceback: here")
     recorder.close("FAILED", {"runs_complete": 1, "runs_failed": 1}, 30.0)
@@ -70,6 +74,7 @@ def test_a_run_from_creation_to_its_end(
     assert losses(client, good.info.run_id) == [(1, 0.5), (2, 0.25)]
     assert good.data.metrics["mi"] == 1.5
     assert text(client, good.info.run_id, "weights.safetensors", tmp_path) == "the weights"
+    assert json.loads(text(client, good.info.run_id, PROFILE, tmp_path)) == profile
     spec = yaml.safe_load(text(client, good.info.run_id, "spec.yaml", tmp_path))
     assert RunSpec(**spec) == RUNS[0]
     assert [step for step, _ in losses(client, bad.info.run_id)] == [1]
@@ -187,7 +192,9 @@ def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
     with outage(tmp_path):
         for run in RUNS[:2]:
             recorder.epoch(epoch(run, 1, float("nan")))
-            recorder.finish(run, RunFinished(run.run_key, {"mi": 1.0}, b"weights"))
+            profile = {"kl": [0.5], "variance": [1.0]}
+            end = RunFinished(run.run_key, {"mi": 1.0}, b"weights", profile=profile)
+            recorder.finish(run, end)
         start = time.monotonic()
         with pytest.raises(TrackingError, match="tracking store"):
             recorder.close("FAILED", {}, 0.1)
@@ -201,7 +208,18 @@ def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
     run_id = tracking.complete("later")[RUNS[1].run_key]
     assert [step for step, _ in losses(client, run_id)] == [1]
     assert text(client, run_id, "weights.safetensors", tmp_path) == "weights"
+    assert json.loads(text(client, run_id, PROFILE, tmp_path)) == profile
     assert list(spool.results()) == []
+
+
+def test_a_spooled_result_of_an_older_version_has_no_profile(spool: Spool, tmp_path: Path) -> None:
+    spool.put(Result(RUNS[0], [], {"mi": 1.0}, b"weights"))
+    (file,) = (tmp_path / "spool").glob("*.json")
+    content = json.loads(file.read_text())
+    del content["profile"]
+    file.write_text(json.dumps(content))
+    (result,) = spool.results()
+    assert (result.metrics, result.profile) == ({"mi": 1.0}, {})
 
 
 def test_a_dropped_run_is_killed_with_the_reason(

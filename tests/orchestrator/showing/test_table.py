@@ -52,8 +52,8 @@ def test_runs_of_an_older_version_have_the_defaults_of_newer_fields() -> None:
 
 
 def test_what_else_was_stored_comes_last() -> None:
-    table = results_table(frame(*RUNS, active_units=2.0), RUNS)
-    assert list(table.columns)[-1] == "active_units"
+    table = results_table(frame(*RUNS, mi_error=2.0), RUNS)
+    assert list(table.columns)[-1] == "mi_error"
     assert "beta" not in table.columns
 
 
