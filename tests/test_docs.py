@@ -10,7 +10,7 @@ import pytest
 
 from mimsweep.orchestrator.cli import main as cli
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.metrics import EPOCH_METRICS
+from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -67,6 +67,11 @@ def test_the_readme_names_every_command_and_option() -> None:
             if option.startswith("--") and option not in named
         ]
     assert not missing
+
+
+def test_every_metric_is_defined() -> None:
+    text = (ROOT / "docs" / "measures.md").read_text()
+    assert not [name for name in (*TABLE_METRICS, *EPOCH_METRICS) if f"`{name}`" not in text]
 
 
 def test_the_table_of_commands_lists_the_options_of_each() -> None:
