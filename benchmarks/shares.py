@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 SHARING = 20
 SPLITS: tuple["Split", ...] = ("train", "test")
 PARTS = (
-    "data", "noise", "forward", "backward", "optimiser", "test", "KSG", "KNN", "other measures",
-    "events", "tracking",
+    "data", "noise", "forward", "backward", "optimiser", "test", "KSG", "bounds", "collapse", "KNN",
+    "other measures", "events", "tracking",
 )  # fmt: skip
+MEASURES = {
+    "ksg_mutual_information": "KSG", "information": "bounds", "profile": "collapse",
+    "knn_accuracy": "KNN",
+}  # fmt: skip
+"""Functions of `models.measures.latent`, and the part that each is."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Profile:
     def _of_measures(self) -> dict[str, float]:
         from mimsweep.models.measures import latent as evaluate
 
-        stack, spent = self._stack, {"KSG": 0.0, "KNN": 0.0}
+        stack, spent = self._stack, dict.fromkeys(MEASURES.values(), 0.0)
 
         def timed(name: str, function: Callable[..., object]) -> Callable[..., object]:
             def call(*arguments: object) -> object:
@@ -144,13 +149,14 @@ class Profile:
 
             return call
 
-        ksg, knn = evaluate.ksg_mutual_information, evaluate.knn_accuracy
-        evaluate.ksg_mutual_information = timed("KSG", ksg)  # type: ignore[assignment]
-        evaluate.knn_accuracy = timed("KNN", knn)  # type: ignore[assignment]
+        own = {name: getattr(evaluate, name) for name in MEASURES}
+        for name, part in MEASURES.items():
+            setattr(evaluate, name, timed(part, own[name]))
         weights = stack.present_weights(0)
         model, sampler = stack.objective.model, stack.sampler
         whole = seconds(lambda: evaluate.evaluate(model, weights, sampler, 1))
-        evaluate.ksg_mutual_information, evaluate.knn_accuracy = ksg, knn
+        for name, function in own.items():
+            setattr(evaluate, name, function)
         return {**spent, "other measures": whole - sum(spent.values())}
 
     def _events(self) -> float:
