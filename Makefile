@@ -73,16 +73,20 @@ bench-gpu: $(READY) ## measure steps on a GPU, then the study's 720 runs with fo
 	rm -rf build/study-gpu
 	$(BIN)/python benchmarks/study.py --folder build/study-gpu --device cuda --workers 4
 
-study: $(READY) ## train the study's 720 toy runs from nothing to figures, tell the cost, compare
+study: $(READY) ## train the study's 720 toy runs from nothing to figures, tell the cost; 200 more, compare
 	rm -rf build/study
 	$(BIN)/python benchmarks/study.py --folder build/study
+	$(BIN)/mimsweep run sweeps/bottleneck_fashion_study.yaml --tracking-uri sqlite:///build/study/mlflow.db
 	$(MAKE) reproduction MLFLOW_TRACKING_URI=sqlite:///build/study/mlflow.db
 
-reproduction: $(READY) ## compare expressiveness and bottleneck with the published figures
+reproduction: $(READY) ## compare our figures with the published ones
 	@mkdir -p build
 	$(BIN)/mimsweep results sweeps/expressiveness.yaml --output build/expressiveness.csv
 	$(BIN)/mimsweep results sweeps/bottleneck.yaml --output build/bottleneck.csv
-	$(BIN)/python benchmarks/reproduction.py build/expressiveness.csv build/bottleneck.csv
+	$(BIN)/mimsweep results sweeps/bottleneck_fashion.yaml --output build/bottleneck_fashion.csv
+	$(BIN)/mimsweep results sweeps/bottleneck_fashion_study.yaml --output build/bottleneck_fashion_study.csv
+	$(BIN)/python benchmarks/reproduction.py build/expressiveness.csv build/bottleneck.csv \
+		build/bottleneck_fashion.csv build/bottleneck_fashion_study.csv
 
 constraints: $(READY) ## pin again what .venv holds
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton)'; } > constraints.new

@@ -4,7 +4,9 @@
     python benchmarks/reproduction.py build/bottleneck.csv
 
 The stem of a results file names its sweep: `sweeps/published/<stem>.csv` has the published
-numbers, `docs/reproduction_notes/<stem>.md`, if there is one, what to say about differences.
+numbers, `docs/reproduction_notes/<stem>.md`, if there is one, what to say about differences. Of
+the figure on Fashion-MNIST there are no numbers: `bottleneck_fashion` and
+`bottleneck_fashion_study`, if both are given, are put side by side.
 """
 
 import argparse
@@ -12,26 +14,43 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimsweep.dashboards.statistics.published import Section, read_published, write_reproduction
+from mimsweep.dashboards.statistics.published import read_published
+from mimsweep.dashboards.statistics.reproduction import Section, Variants, write_reproduction
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = {
     "expressiveness": ("Expressiveness: hidden width on toy4", "mid_dim"),
     "bottleneck": ("Bottleneck: latent size on toy4_20", "z_dim"),
 }
+FASHION = {
+    "bottleneck_fashion": "test images by the PCA of the training images",
+    "bottleneck_fashion_study": "by a PCA of their own, as in the study",
+}
+FASHION_METRICS = ("mi", "mi_lower", "mi_upper", "nll", "rmse", "knn5")
 
 
 def section(results: Path) -> Section:
     """Returns the section of one results file, whose stem names the sweep."""
     title, x = SWEEPS[results.stem]
-    note = ROOT / "docs" / "reproduction_notes" / f"{results.stem}.md"
     return Section(
         title=title,
         results=pd.read_csv(results),
         published=read_published(ROOT / "sweeps" / "published" / f"{results.stem}.csv"),
         x=x,
-        note=note.read_text(encoding="utf-8") if note.exists() else "",
+        note=_note(results.stem),
     )
+
+
+def fashion(files: list[Path]) -> Variants:
+    """Returns the section of both sweeps on Fashion-MNIST."""
+    results = {FASHION[path.stem]: pd.read_csv(path) for path in files}
+    title = "Bottleneck on real data: latent size on Fashion-MNIST, 20 principal components"
+    return Variants(title, results, "z_dim", FASHION_METRICS, _note("bottleneck_fashion"))
+
+
+def _note(stem: str) -> str:
+    note = ROOT / "docs" / "reproduction_notes" / f"{stem}.md"
+    return note.read_text(encoding="utf-8") if note.exists() else ""
 
 
 def main() -> None:
@@ -40,10 +59,16 @@ def main() -> None:
     parser.add_argument("results", nargs="+", type=Path, help="CSV files of `mimsweep results`")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "reproduction.md")
     options = parser.parse_args()
-    unknown = [str(path) for path in options.results if path.stem not in SWEEPS]
+    named = {**SWEEPS, **FASHION}
+    unknown = [str(path) for path in options.results if path.stem not in named]
     if unknown:
-        parser.error(f"{', '.join(unknown)}: a file is named after one of {', '.join(SWEEPS)}")
-    write_reproduction([section(path) for path in options.results], options.output)
+        parser.error(f"{', '.join(unknown)}: a file is named after one of {', '.join(named)}")
+    sections: list[Section | Variants] = []
+    sections += [section(path) for path in options.results if path.stem in SWEEPS]
+    of_fashion = [path for path in options.results if path.stem in FASHION]
+    if len(of_fashion) == len(FASHION):
+        sections.append(fashion(of_fashion))
+    write_reproduction(sections, options.output)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,10 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mimsweep.dashboards.statistics.published import (
-    Section,
-    compare,
-    read_published,
-    to_markdown,
-    write_reproduction,
-)
+from mimsweep.dashboards.statistics.published import compare, read_published
 from tests.paths import ROOT
 
 PUBLISHED = ROOT / "sweeps" / "published"
@@ -81,36 +73,3 @@ def test_runs_that_vary_in_more_are_refused(published: pd.DataFrame) -> None:
     frame = OURS.assign(warmup=[3, 25, 3, 25, 3])
     with pytest.raises(ValueError, match="vary in warmup"):
         compare(frame, published, "z_dim")
-
-
-def test_markdown(published: pd.DataFrame) -> None:
-    lines = to_markdown(compare(OURS, published, "z_dim"), "z_dim").splitlines()
-    assert lines[0] == "### Mutual information, MI (nats)"
-    assert lines[2].startswith("| model | z_dim | published | ours |")
-    assert (
-        lines[4] == "| MIM | 2 | 1.000 ± 0.500 | 0.700 ± 0.141 | 0.600 to 0.800 | 2 | −0.300 |  |"
-    )
-    assert lines[6] == "| MIM | 4 | 2.000 ± 0.100 | 2.200 |  | 1 | +0.200 | **differs** |"
-    assert lines[7] == "| VAE | 4 | 9.000 ± 0.100 | missing |  | 0 |  |  |"
-
-
-def test_document(published: pd.DataFrame, tmp_path: Path) -> None:
-    path = tmp_path / "docs" / "reproduction.md"
-    sections = [Section("Bottleneck", OURS, published, "z_dim", "Because.\n")]
-    write_reproduction(sections, path)
-    text = path.read_text()
-    assert "| Bottleneck | MI (nats) | 4 | 1 | 2 | 1 | 1 of 1 |" in text
-    assert "## Bottleneck\n\nBecause.\n\n### Mutual information" in text
-    write_reproduction(sections, path)
-    assert path.read_text() == text
-
-
-def test_command_makes_the_document_from_results(tmp_path: Path) -> None:
-    points = read_published(PUBLISHED / "bottleneck.csv")
-    wide = points.pivot(index=["model", "x"], columns="metric", values="mean").reset_index()
-    results = tmp_path / "bottleneck.csv"
-    wide.rename(columns={"x": "z_dim"}).assign(seed=1).to_csv(results, index=False)
-    output = tmp_path / "reproduction.md"
-    script = ROOT / "benchmarks" / "reproduction.py"
-    subprocess.run([sys.executable, script, results, "--output", output], check=True, cwd=ROOT)
-    assert "| MI (nats) | 20 | 20 | 0 | 0 | 10 of 10 |" in output.read_text()
