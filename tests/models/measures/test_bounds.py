@@ -131,6 +131,26 @@ def test_rows_of_any_density_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
         assert_equal(sums_of(Other(law), mean + scale * noise), fast)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("components", [0, 3])
+def test_a_gpu_says_the_same(components: int) -> None:
+    shape = (1, components or 1, 1000, 5)
+    mean, scale = normals("m", shape=shape).float(), (normals("s", shape=shape) - 3).exp().float()
+    uniform = torch.rand(1, 1000, 1, generator=generator("u"), dtype=torch.float64)
+    noise = torch.cat([normals("e", shape=(1, 1000, 5)), uniform], dim=-1)
+    log_weight = normals("w", shape=shape[:3]).log_softmax(1).float()
+    found = []
+    for device in ("cpu", "cuda"):
+        normal = Normal(mean.to(device), scale.to(device))
+        if components:
+            sums = sums_of(Mixture(log_weight.to(device), normal), noise.to(device))
+        else:
+            plain = Normal(mean[:, 0].to(device), scale[:, 0].to(device))
+            sums = sums_of(plain, noise[..., :-1].to(device))
+        found.append(sums)
+    assert_equal(found[1], found[0])
+
+
 def test_collapsed_latents_tell_nothing() -> None:
     mean, noise = torch.zeros(1, 100, 2), normals("e", shape=(1, 100, 2))
     measured = information(Normal(mean, 1.0), noise)

@@ -51,6 +51,14 @@ def test_bounds_by_definition(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> Non
     assert latents_used(net, x, seed=7).metrics == pytest.approx(found, abs=1e-4)
 
 
+@pytest.mark.gpu
+def test_a_gpu_says_the_same(x: Tensor) -> None:
+    found = latents_used(net_of(), x, seed=7)
+    on_gpu = latents_used(net_of().to("cuda"), x, seed=7)
+    assert on_gpu.metrics == pytest.approx(found.metrics, rel=1e-2, abs=1e-2)
+    assert on_gpu.profile["kl"] == pytest.approx(found.profile["kl"], rel=1e-2, abs=1e-3)
+
+
 @torch.no_grad()
 def test_costs_and_dimensions_by_torch(x: Tensor) -> None:
     net = net_of()
