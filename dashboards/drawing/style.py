@@ -25,6 +25,13 @@ class Metric:
 
 METRICS = {
     "mi": Metric("Mutual information", "MI (nats)"),
+    "mi_lower": Metric("Lower bound of mutual information", "MI, lower bound (nats)"),
+    "mi_upper": Metric("Upper bound of mutual information", "MI, upper bound (nats)"),
+    "mi_ceiling": Metric("Ceiling of the KSG estimate", "largest KSG value (nats)"),
+    "retrieval": Metric("Retrieval of x from z", "retrieved (fraction)"),
+    "active_units": Metric("Active units", "active units (dimensions)"),
+    "rate": Metric("Rate", "rate, E[KL(q(z|x)‖p(z))] (nats)"),
+    "distortion": Metric("Distortion", "distortion, −E[log p(x|z)] (nats)"),
     "nll": Metric("Negative log-likelihood", "NLL (nats)", log=True),
     "rmse": Metric("Reconstruction error", "RMSE (data units)", log=True),
     "knn1": Metric("1-NN classification", "1-NN accuracy (fraction)"),
