@@ -68,7 +68,11 @@ def test_panels_are_kept_apart_and_what_is_not_stored_is_empty() -> None:
     assert stored(two) == ["mi_lower", "mi_upper", "mi_ceiling"]
     rows = beside(aggregate(two, "z_dim", "model", ["mi", *stored(two)]))
     assert list(rows.columns[:3]) == ["warmup", "z_dim", "model"]
-    assert rows["lower"].notna().tolist() == rows["warmup"].notna().tolist() == [True, False] * 2
+    assert (
+        rows["lower"].notna().tolist()
+        == rows["warmup"].notna().tolist()
+        == [True] * 4 + [False] * 4
+    )
     assert rows["doubtful"].sum() == 2
 
 
