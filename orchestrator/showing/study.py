@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mimsweep.dashboards.figures import curves as figures
 from mimsweep.dashboards.figures.learning import learning_curves, runs_drawn
+from mimsweep.dashboards.figures.plane import rate_distortion
 from mimsweep.dashboards.figures.strips import strips
 from mimsweep.dashboards.statistics.published import read_published
 from mimsweep.dashboards.statistics.seeds import facets
@@ -64,9 +65,10 @@ class Study:
         return figures.compare(self.table, published=self.published, **self.axes)
 
     def others(self) -> dict[str, Figure]:
-        """Returns the other pictures that a report shows, by name: learning, every run.
+        """Returns the other pictures that a report shows, by name, as far as the runs have them.
 
-        Where runs of equal `x` and `hue` differ in data set, every run has a picture a data set.
+        Where runs of equal `x` and `hue` differ in data set, all but the learning curves are a
+        picture a data set.
         """
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
         history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
@@ -74,9 +76,12 @@ class Study:
         if not history.empty:
             drawn["learning"] = learning_curves(self.table, history, x, hue, name)
         for dataset, runs in self._comparable().items():
-            stem, of = (f"seeds_{dataset}", f" of {dataset}") if dataset else ("seeds", "")
+            stem, of = (f"_{dataset}", f" of {dataset}") if dataset else ("", "")
             title = f"{name}: every run{of}"
-            drawn[stem] = strips(runs, x, hue, self.axes["metrics"], title)
+            drawn[f"seeds{stem}"] = strips(runs, x, hue, self.axes["metrics"], title)
+            plane = rate_distortion(runs, x, hue, f"{name}: rate and distortion{of}")
+            if plane is not None:
+                drawn[f"rate_distortion{stem}"] = plane
         return drawn
 
     def durations(self) -> Figure:
