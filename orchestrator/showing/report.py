@@ -35,11 +35,13 @@ _ALTS = {
     "learning": "Test and training losses of each epoch with bands over seeds.",
     "seeds": "Every run as a point, for each metric.",
     "rate_distortion": "Distortion against rate, on lines of equal ELBO.",
+    "kl_profile": "KL divergence of each latent dimension, from the largest to the smallest.",
 }
 _TITLES = {
     "learning": "Learning curves",
     "seeds": "Every run",
     "rate_distortion": "Rate and distortion",
+    "kl_profile": "KL per dimension",
 }
 
 

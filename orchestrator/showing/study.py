@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mimsweep.dashboards.figures import curves as figures
-from mimsweep.dashboards.figures.learning import learning_curves, runs_drawn
+from mimsweep.dashboards.figures.kl import kl_profile, runs_profiled
+from mimsweep.dashboards.figures.learning import learning_curves
+from mimsweep.dashboards.figures.panels import runs_drawn
 from mimsweep.dashboards.figures.plane import rate_distortion
 from mimsweep.dashboards.figures.strips import strips
 from mimsweep.dashboards.statistics.published import read_published
@@ -20,6 +23,7 @@ from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import results_table
+from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 _LOSSES = ("test_loss", "train_loss")
@@ -79,10 +83,25 @@ class Study:
             stem, of = (f"_{dataset}", f" of {dataset}") if dataset else ("", "")
             title = f"{name}: every run{of}"
             drawn[f"seeds{stem}"] = strips(runs, x, hue, self.axes["metrics"], title)
-            plane = rate_distortion(runs, x, hue, f"{name}: rate and distortion{of}")
-            if plane is not None:
-                drawn[f"rate_distortion{stem}"] = plane
+            more = {
+                "rate_distortion": rate_distortion(
+                    runs, x, hue, f"{name}: rate and distortion{of}"
+                ),
+                "kl_profile": kl_profile(
+                    runs, self._profiles(runs), x, hue, f"{name}: KL per dimension{of}"
+                ),
+            }
+            drawn |= {f"{key}{stem}": figure for key, figure in more.items() if figure}
         return drawn
+
+    def _profiles(self, runs: pd.DataFrame) -> dict[str, list[float]]:
+        """Returns the KL of each latent dimension, in nats, by `run_id`, of the runs drawn."""
+        if "active_units" not in runs or runs["active_units"].isna().all():
+            return {}  # without asking for each run's
+        measured = runs[runs["active_units"].notna()]
+        asked = runs_profiled(measured, self.axes["x"], self.axes["hue"])
+        found = {run_id: self.store.artifact(run_id, PROFILE) for run_id in asked}
+        return {run_id: json.loads(text)["kl"] for run_id, text in found.items() if text}
 
     def durations(self) -> Figure:
         """Returns the picture of how long the runs took, which a report has in its table."""

@@ -18,6 +18,7 @@ Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 CANCEL, COMPLETE = "mimsweep.cancel", "mimsweep.complete"
 REASON, ROLE = "mimsweep.reason", "mimsweep.role"
 WEIGHTS, SNAPSHOTS = "weights.safetensors", "snapshots.safetensors"
+PROFILE = "kl_per_dimension.json"
 RUN_KEY, SWEEP, PARENT = "mimsweep.run_key", "mimsweep.sweep", "mlflow.parentRunId"
 
 

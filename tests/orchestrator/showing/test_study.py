@@ -8,6 +8,7 @@ import pytest
 from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.showing.report import own_pictures
 from mimsweep.orchestrator.showing.study import Study
+from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -51,3 +52,15 @@ def test_data_sets_have_pictures_of_their_own(tmp_path: Path) -> None:
     assert list(made.others()) == stems
     titles = [picture.title for picture in own_pictures(made, tmp_path)]
     assert titles[-2:] == ["Every run of toyMIM", "Rate and distortion of toyMIM"]
+
+
+def test_runs_with_a_profile_have_their_kl_drawn(tmp_path: Path) -> None:
+    made = study(tmp_path, active_units=2.0)
+    assert list(made.others()) == ["seeds"]
+    for run_id in made.table["run_id"]:
+        content = b'{"kl": [0.1, 2.5], "variance": [0.2, 0.9]}'
+        made.store.finish(run_id, {}, {PROFILE: content})
+    assert list(made.others()) == ["seeds", "kl_profile"]
+    picture = own_pictures(made, tmp_path)[-1]
+    assert picture.title == "KL per dimension"
+    assert "each latent dimension" in picture.alt
