@@ -4,6 +4,8 @@ The bounds are those of Poole et al. (2019), arXiv 1905.06922; of N items the lo
 log N. KSG's estimate is at most ψ(N) − ψ(k).
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,13 @@ _KEPT = ["mi", *BOUNDS]
 def stored(frame: pd.DataFrame) -> list[str]:
     """Returns the `BOUNDS` that some of the runs have; those of old stores have none."""
     return [name for name in BOUNDS if name in frame and frame[name].notna().any()]
+
+
+def with_bounds(frame: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """Returns the metrics of a table: after `mi` both bounds, as far as they are stored."""
+    both = [name for name in stored(frame) if name != "mi_ceiling"]
+    pairs = [[name, *both] if name == "mi" else [name] for name in metrics]
+    return list(dict.fromkeys(itertools.chain.from_iterable(pairs)))
 
 
 def log_items(ceiling: ArrayLike) -> NDArray[np.float64]:
