@@ -18,13 +18,13 @@ from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.dashboards.statistics.wording import MINUS
 
 _AXES = ["rate", "distortion"]
-_SIZE = (5.6, 4.4)  # inches
+_SIZE = (7.4, 4.4)  # inches
 _SIZES = (4.0, 8.5)  # of the markers of the first and the last x, points
 _FAR = 20.0  # times the largest of nine runs in ten: beyond it a run is left out of the axes
 _LEAST = 0.5  # margin of the axes, nats
 _LINES = 7  # of equal ELBO, about
 _SHORT = 0.16  # share of the width or height that a line must cross to get a number
-_PLACES = np.linspace(0.8, 0.2, 7)  # along such a line where the number may be, the best first
+_PLACES = np.linspace(0.8, 0.08, 10)  # along such a line where the number may be, the best first
 _CLEAR = 0.13  # share of the axes that is enough between a number and a mean
 _TEXT = 0.1  # share of the width that a label takes
 _APART = (0.1, 0.045)  # shares of width and height that keep two labels apart
