@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,7 +16,10 @@ from matplotlib.lines import Line2D
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.drawing.axes import distinct, is_number, looks_in, set_ticks, spans_decades
 from mimsweep.dashboards.drawing.canvas import replace, save, styled, wrapped
+from mimsweep.dashboards.figures.band import Band, explained
+from mimsweep.dashboards.figures.means import draw_means
 from mimsweep.dashboards.figures.overlay import draw_published
+from mimsweep.dashboards.statistics.bounds import beside, stored
 from mimsweep.dashboards.statistics.seeds import aggregate, facets, spec_fields
 
 _PANEL = (3.2, 2.45)  # inches, width and height
@@ -119,12 +122,14 @@ def compare(
     Raises:
         ValueError: there is nothing to draw, or a column is missing.
     """
-    table = aggregate(frame, x, hue, metrics)
+    bounds = stored(frame) if "mi" in metrics else []
+    table = aggregate(frame, x, hue, list(dict.fromkeys([*metrics, *bounds])))
     split = facets(frame, x, hue)
     if published is not None and (split or hue != "model" or not is_number(table[x])):
         raise ValueError("published points can be drawn against a number, a curve per model only")
     titles = [_panel_title(row) for row in table[split].to_dict("records")]
-    return Curves(table.assign(_panel=titles), x, hue, looks_in(frame, hue), published)
+    table = table.assign(_panel=titles)
+    return Curves(table, tuple(metrics), x, hue, looks_in(frame, hue), beside(table), published)
 
 
 @dataclass(frozen=True)
@@ -133,16 +138,20 @@ class Curves:
 
     Attributes:
         table: from `aggregate`, and `_panel`, the values of the fields that vary besides.
+        metrics: those to draw; of `mi` the table has the bounds, too.
         x: the spec field of the horizontal axis.
         hue: the spec field that tells curves apart.
         looks: of each value of `hue`.
+        bounds: from `bounds.beside`, of the table.
         published: points to be drawn behind.
     """
 
     table: pd.DataFrame
+    metrics: tuple[str, ...]
     x: str
     hue: str
     looks: dict[Any, style.Look]
+    bounds: pd.DataFrame
     published: pd.DataFrame | None = None
 
     def of(self, metric: str, title: str, description: str) -> Figure:
@@ -151,8 +160,7 @@ class Curves:
 
     def combined(self, title: str, description: str) -> Figure:
         """Returns a picture of all metrics."""
-        metrics = self.table["metric"].unique()
-        rows = [[(metric, panel) for metric in metrics] for panel in self._panels]
+        rows = [[(metric, panel) for metric in self.metrics] for panel in self._panels]
         return self._figure(rows if len(rows) > 1 else _grid(rows[0]), title, description)
 
     @property
@@ -193,15 +201,18 @@ class Curves:
             title=legend_title,
             loc="outside right center",
         )
-        counts = self.table.loc[self.table["metric"].isin(metrics), "n"]
-        caption = _caption(counts) if shown.empty else f"{_caption(counts)} {_PUBLISHED}"
-        texts = [wrapped(text, width * 16) for text in (description, caption)]
+        caption = [_caption(self.table.loc[self.table["metric"].isin(metrics), "n"])]
+        caption += [] if shown.empty else [_PUBLISHED]
+        if "mi" in metrics:
+            caption += explained([self._band(panel) for panel in self._panels])
+        texts = [wrapped(text, width * 16) for text in (description, " ".join(caption))]
         figure.supxlabel("\n".join(filter(None, texts)), fontsize=7.5, color=style.CAPTION_COLOUR)
         return figure
 
     def _draw_panel(self, axes: Axes, metric: str, panel: str) -> None:
         table = self.table
-        rows = table[(table["metric"] == metric) & (table["_panel"] == panel) & (table["n"] > 0)]
+        rows = self.bounds if metric == "mi" else table[table["metric"] == metric]
+        rows = rows[(rows["_panel"] == panel) & (rows["n"] > 0)]
         values = distinct(table[self.x])
         numeric = is_number(table[self.x])
         published = self._published([metric])
@@ -213,8 +224,12 @@ class Curves:
                 float(x) if numeric else values.index(x) + self._offset(hue)
                 for x, hue in zip(rows[self.x], rows[self.hue], strict=True)
             ]
-            look = [self.looks[hue].label for hue in rows[self.hue]]
-            self._draw_means(axes, rows.assign(_at=at, _look=look), numeric)
+            rows = rows.assign(_at=at, _look=[self.looks[hue].label for hue in rows[self.hue]])
+            looks = {look.label: look for look in self.looks.values()}
+            banded = metric == "mi" and self._band(panel).known
+            draw_means(axes, rows, looks, numeric, faint=banded)
+            if banded:
+                self._band(panel).draw(axes, rows, looks, numeric)
         # Asked of all panels' values, because panels of one metric share their axis.
         ours = table.loc[table["metric"] == metric, ["mean", "low"]].to_numpy().ravel()
         if style.metric(metric).log and spans_decades([*ours, *published["mean"]]):
@@ -222,30 +237,13 @@ class Curves:
         set_ticks(axes, values, numeric)
         axes.set(xlabel=style.field(self.x), ylabel=style.metric(metric).label)
 
-    def _draw_means(self, axes: Axes, rows: pd.DataFrame, numeric: bool) -> None:
-        looks = {look.label: look for look in self.looks.values()}
-        options: dict[str, Any] = {
-            "data": rows, "x": "_at", "y": "mean", "hue": "_look", "style": "_look",
-            "hue_order": list(looks), "style_order": list(looks), "legend": False, "ax": axes,
-            "palette": {label: look.colour for label, look in looks.items()},
-            "markers": {label: look.marker for label, look in looks.items()},
-        }  # fmt: skip
-        if numeric:
-            dashes = {label: look.dashes for label, look in looks.items()}
-            sns.lineplot(**options, dashes=dashes, estimator=None, errorbar=None)
-        else:
-            sns.scatterplot(**options)
-        for label, group in rows.dropna(subset=["low", "high"]).groupby("_look"):
-            axes.errorbar(
-                group["_at"],
-                group["mean"],
-                yerr=[group["mean"] - group["low"], group["high"] - group["mean"]],
-                fmt="none",
-                ecolor=looks[str(label)].colour,
-                elinewidth=1.0,
-                capsize=2.5,
-                zorder=4,  # above the white edge of its own marker
-            )
+    def _band(self, panel: str) -> Band:
+        """Returns the bounds of the panels whose axis a panel shares."""
+        shared = self.bounds["_panel"].isin(self._panels if self._comparable else [panel])
+        published = self._published(["mi"])
+        spread = published["spread"].fillna(0.0)
+        ends = [published["mean"] - spread, published["mean"] + spread]
+        return Band(self.bounds[shared], np.concatenate(ends).astype(float))
 
     def _published(self, metrics: Iterable[str]) -> pd.DataFrame:
         if self.published is None:

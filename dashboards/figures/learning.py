@@ -14,18 +14,9 @@ from numpy.typing import NDArray
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.drawing.axes import looks_in
 from mimsweep.dashboards.drawing.canvas import styled, wrapped
-from mimsweep.dashboards.statistics.seeds import facets
+from mimsweep.dashboards.figures.panels import grid_of, in_panel, panel_fields, panels_of
 
-_PANEL = (2.35, 1.9)  # inches, width and height
-_PANELS = (4, 6)  # where there are many: at least, and at most
-_RUNS = 200  # whose histories are asked for, about: a server gives one a call
 _EARLY = 0.97  # share of the losses that the axis shows; the first epochs' are far above
-
-
-def runs_drawn(frame: pd.DataFrame, x: str, hue: str) -> list[str]:
-    """Returns the `run_id` of the runs whose history `learning_curves` draws: not all of many."""
-    fields = _fields(frame, x, hue)
-    return frame.merge(pd.DataFrame(_panels(frame, fields)), on=fields)["run_id"].tolist()
 
 
 @styled
@@ -48,35 +39,17 @@ def learning_curves(
     Raises:
         ValueError: there is no epoch to draw.
     """
-    fields = _fields(frame, x, hue)
-    panels = _panels(frame, fields)
+    fields = panel_fields(frame, x, hue)
+    panels = panels_of(frame, fields)
     data = history.merge(frame[["run_id", hue, *fields]], on="run_id")
     if data.empty:
         raise ValueError("the runs have no history of losses")
-    # As few empty places as can be, and of several such ways the widest.
-    columns = min((5, 4, 3), key=lambda count: -len(panels) % count)
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(columns * _PANEL[0] + 1.2, rows * _PANEL[1] + 0.9))
-    figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.05)
-    figure.suptitle(
-        wrapped(f"{name}: learning curves", figure.get_figwidth() * 10), x=0.015, ha="left"
-    )
+    figure, grid = grid_of(panels, f"{name}: learning curves", "epoch", "loss (nats)")
     looks = looks_in(frame[frame[hue].isin(data[hue])], hue)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, panel in zip(grid, panels, strict=False):
-        chosen = data[(data[fields] == pd.Series(panel)).all(axis=1)]
-        axes.set_title("\n".join(f"{name} = {style.value(v)}" for name, v in panel.items()))
+    for axes, panel in zip(grid, panels, strict=True):
+        chosen = in_panel(data, panel)
         for value, look in looks.items():
             _draw(axes, chosen[chosen[hue] == value], look)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
-    for axes in grid[: len(panels)]:
-        if axes.get_subplotspec().colspan.start == 0:
-            axes.set_ylabel("loss (nats)")
-        if axes in grid[-columns:] or not grid[list(grid).index(axes) + columns].get_visible():
-            axes.set_xlabel("epoch")
-            axes.tick_params(labelbottom=True)
     _limit(grid[0], data)
     _explain(figure, looks)
     return figure
@@ -127,21 +100,6 @@ def _limit(axes: Axes, data: pd.DataFrame) -> None:
         margin = 0.08 * (high - low or 1.0)
         axes.set_ylim(low - 1.5 * margin, high + margin)
     axes.set_xlim(0, max(2, int(data["epoch"].max())) * 1.02)
-
-
-def _fields(frame: pd.DataFrame, x: str, hue: str) -> list[str]:
-    return list(dict.fromkeys([*facets(frame, x, hue), x]))
-
-
-def _panels(frame: pd.DataFrame, fields: list[str]) -> list[dict[Any, Any]]:
-    """Returns the values of `fields` that get a panel, evenly spaced ones of many."""
-    panels = frame[fields].drop_duplicates().sort_values(fields).to_dict("records")
-    least, most = _PANELS
-    count = min(most, max(least, _RUNS * len(panels) // len(frame)))
-    if len(panels) <= count:
-        return panels
-    chosen = np.linspace(0, len(panels) - 1, count).round().astype(int)
-    return [panels[index] for index in chosen]
 
 
 def _explain(figure: Figure, looks: dict[Any, style.Look]) -> None:

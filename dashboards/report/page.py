@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.drawing.axes import looks_in
 from mimsweep.dashboards.report.inline import inline_svg
+from mimsweep.dashboards.report.tables import means_table, runs_table
 from mimsweep.dashboards.statistics import wording
-from mimsweep.dashboards.statistics.seeds import aggregate, facets
+from mimsweep.dashboards.statistics.bounds import with_bounds
+from mimsweep.dashboards.statistics.seeds import aggregate
 from mimsweep.dashboards.statistics.verdicts import Judgement
 
 _MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -53,7 +55,7 @@ class Section:
         runs: a row per complete run.
         x: the spec field of the horizontal axis.
         hue: the spec field that tells curves apart.
-        metrics: the columns of the table.
+        metrics: the columns of the table; those of `mi`'s bounds come along.
         pictures: the figures.
         judgements: verdicts on its claims.
         failures: runs that failed.
@@ -117,19 +119,9 @@ def page(section: Section, key: str) -> dict[str, Any]:
             }
             for index, picture in enumerate(section.pictures)
         ],
-        "table": _table(section),
+        "table": means_table(section.runs, section.x, section.hue, section.metrics),
         "failures": section.failures,
-        "runs": [
-            {
-                "name": run["run_name"],
-                "link": section.links.get(run["run_id"], ""),
-                "values": [_cell(run[metric]) for metric in section.metrics],
-                "seconds": _cell(run["seconds"]),
-                "epochs": _cell(run["epochs_run"]),
-            }
-            for run in section.runs.to_dict("records")
-        ],
-        "metrics": [style.metric(metric).label for metric in section.metrics],
+        "runs": runs_table(section.runs, section.metrics, section.links),
     }
 
 
@@ -156,52 +148,12 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _table(section: Section) -> dict[str, Any]:
-    """Returns head and rows of the means; each cell with the value it is sorted by."""
-    if section.runs.empty:
-        return {"head": [], "rows": []}
-    x, hue = section.x, section.hue
-    table = aggregate(section.runs, x, hue, section.metrics)
-    fields = [*facets(section.runs, x, hue), x, hue]
-    models = looks_in(section.runs, "model")
-    rows = []
-    for values, group in table.groupby(fields, sort=False, dropna=False):
-        by_metric = {row["metric"]: row for row in group.to_dict("records")}
-        cells = [_field(value, models) for value in values]
-        cells.append(_cell(int(group["n"].max())))
-        for metric in section.metrics:
-            mean, low, high = (by_metric[metric][name] for name in ("mean", "low", "high"))
-            cells.append(_cell(mean, "" if low != low else _interval(low, high)))
-        rows.append(cells)
-    labels = [style.metric(metric).label for metric in section.metrics]
-    return {"head": [*fields, "n", *labels], "rows": rows}
-
-
-def _field(value: object, models: dict[Any, style.Look]) -> dict[str, Any]:
-    known = models.get(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    text = known.label if known else style.value(value)
-    return {"sort": value if number else text, "text": text, "note": ""}
-
-
-def _cell(value: float, note: str = "") -> dict[str, Any]:
-    finite = value == value and abs(value) != float("inf")
-    return {
-        "sort": f"{value:.6g}" if finite else "",
-        "text": wording.number(value, 4),
-        "note": note,
-    }
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{wording.number(low, 4)} to {wording.number(high, 4)}"
-
-
 def alt_of_curves(runs: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) -> str:
     """Returns in words what comparison curves show: each curve's first and last mean."""
-    table = aggregate(runs, x, hue, metrics)
+    shown = with_bounds(runs, metrics)
+    table = aggregate(runs, x, hue, shown)
     parts = []
-    for metric in metrics:
+    for metric in shown:
         rows = table[(table["metric"] == metric) & (table["n"] > 0)]
         curves = []
         for value, look in looks_in(runs[runs[hue].isin(rows[hue])], hue).items():

@@ -1,17 +1,18 @@
 """Mutual information beside its bounds: where a bound is at its ceiling, where KSG is in doubt.
 
 The bounds are those of Poole et al. (2019), arXiv 1905.06922; of N items the lower one is at most
-log N. KSG's estimate is at most ψ(N) − ψ(k).
+log N. KSG's estimate is at most ψ(N) − ψ(k), of an N that may be another.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma
 
-BOUNDS = ("mi_lower", "mi_upper", "mi_ceiling")
+BOUNDS = ("mi_lower", "mi_upper", "mi_ceiling", "mi_lower_ceiling")
 """The metrics that say how far `mi` can be trusted."""
 
 AT_CEILING = 0.1
@@ -20,7 +21,6 @@ AT_CEILING = 0.1
 NEAR_CEILING = 1.5
 """Nats below KSG's ceiling within which its value is in doubt."""
 
-_NEIGHBOURS = 5  # k of the KSG estimate that is stored
 _KEPT = ["mi", *BOUNDS]
 
 
@@ -29,19 +29,16 @@ def stored(frame: pd.DataFrame) -> list[str]:
     return [name for name in BOUNDS if name in frame and frame[name].notna().any()]
 
 
-def log_items(ceiling: ArrayLike) -> NDArray[np.float64]:
-    """Returns log N, in nats, from KSG's ceiling ψ(N) − ψ(k); N is stored nowhere else.
-
-    It is the N of the bounds too, as far as KSG was given all test items.
-    """
-    # ψ(N) = log(N − 1/2) + 1/(24 N²) − …, so that N is exact to 1/(24 N): 4e-6 of 10,000.
-    psi = np.asarray(ceiling, dtype=float) + digamma(_NEIGHBOURS)
-    return np.asarray(np.log(np.exp(psi) + 0.5))
+def with_bounds(frame: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """Returns the metrics of a table: after `mi` both bounds, as far as they are stored."""
+    both = [name for name in stored(frame) if not name.endswith("ceiling")]
+    pairs = [[name, *both] if name == "mi" else [name] for name in metrics]
+    return list(dict.fromkeys(itertools.chain.from_iterable(pairs)))
 
 
-def saturated(lower: ArrayLike, ceiling: ArrayLike) -> NDArray[np.bool_]:
+def saturated(lower: ArrayLike, log_n: ArrayLike) -> NDArray[np.bool_]:
     """Returns whether a lower bound is so near log N that it can't tell; False where one lacks."""
-    return np.asarray(np.asarray(lower, dtype=float) > log_items(ceiling) - AT_CEILING)
+    return np.asarray(np.asarray(lower, dtype=float) > np.asarray(log_n, dtype=float) - AT_CEILING)
 
 
 def doubtful(mi: ArrayLike, lower: ArrayLike, ceiling: ArrayLike) -> NDArray[np.bool_]:
@@ -63,12 +60,12 @@ def beside(table: pd.DataFrame) -> pd.DataFrame:
     means = table.pivot(index=_group(table), columns="metric", values="mean")
     means = means.reindex(columns=_KEPT).add_prefix("_").reset_index()
     both = table[table["metric"] == "mi"].merge(means, how="left", on=_group(table))
-    mi, lower, upper, ceiling = (both[f"_{name}"].to_numpy(dtype=float) for name in _KEPT)
+    mi, lower, upper, ceiling, log_n = (both[f"_{name}"].to_numpy(dtype=float) for name in _KEPT)
     return both.drop(columns=[f"_{name}" for name in _KEPT]).assign(
         lower=lower,
         upper=upper,
-        log_n=log_items(ceiling),
-        saturated=saturated(lower, ceiling),
+        log_n=log_n,
+        saturated=saturated(lower, log_n),
         doubtful=doubtful(mi, lower, ceiling),
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mimsweep.dashboards.drawing import style
-from mimsweep.dashboards.statistics.bounds import AT_CEILING
+from mimsweep.dashboards.statistics.bounds import saturated
 from mimsweep.dashboards.statistics.published import compare
 from mimsweep.dashboards.statistics.seeds import aggregate
 
@@ -117,9 +117,9 @@ def bounds(results: pd.DataFrame, x: str) -> str:
     means = results.groupby(["model", x])[names].mean().reset_index()
     cells: list[list[object]] = []
     for row in means.to_dict("records"):
-        saturated = row["mi_lower"] > row["mi_lower_ceiling"] - AT_CEILING
-        upper = "" if saturated else _number(row["mi_upper"], 2)
-        lower = "≥ log N" if saturated else _number(row["mi_lower"], 2)
+        open_above = saturated(row["mi_lower"], row["mi_lower_ceiling"])
+        upper = "" if open_above else _number(row["mi_upper"], 2)
+        lower = "≥ log N" if open_above else _number(row["mi_lower"], 2)
         share = _number(row["retrieval"], 2)
         cells.append([_model(row["model"]), row[x], _number(row["mi"], 2), lower, upper, share])
     heads = ["model", x, "MI by KSG", "lower bound", "upper bound", "retrieval"]

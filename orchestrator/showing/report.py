@@ -34,8 +34,15 @@ _TAGS = {
 _ALTS = {
     "learning": "Test and training losses of each epoch with bands over seeds.",
     "seeds": "Every run as a point, for each metric.",
+    "rate_distortion": "Distortion against rate, on lines of equal ELBO.",
+    "kl_profile": "KL divergence of each latent dimension, from the largest to the smallest.",
 }
-_TITLES = {"learning": "Learning curves", "seeds": "Every run"}
+_TITLES = {
+    "learning": "Learning curves",
+    "seeds": "Every run",
+    "rate_distortion": "Rate and distortion",
+    "kl_profile": "KL per dimension",
+}
 
 
 def section(study: Study, pictures: Sequence[Picture]) -> Section:
@@ -67,7 +74,7 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
 
 
 def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
-    """Returns the pictures of a sweep: curves, what was learned, losses, every run.
+    """Returns the pictures of a sweep: curves, what was learned, and `Study.others`.
 
     Raises:
         SpecError: the data that pictures of images need are not there.
@@ -87,7 +94,8 @@ def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
         alt = f"Reconstructions, samples, pseudo-inputs and t-SNE of latents, of {dataset}."
         pictures.append(Picture(f"What was learned of {dataset}", figure, alt))
     for stem, figure in study.others().items():
-        key, _, dataset = stem.partition("_")
+        key = next(key for key in _TITLES if stem.startswith(key))
+        dataset = stem.removeprefix(key).removeprefix("_")
         title = f"{_TITLES[key]} of {dataset}" if dataset else _TITLES[key]
         alt = f"{_ALTS[key]} {axes['x']} by {axes['hue']}."
         pictures.append(Picture(title, figure, alt))

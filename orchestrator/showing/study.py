@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mimsweep.dashboards.figures import curves as figures
-from mimsweep.dashboards.figures.learning import learning_curves, runs_drawn
+from mimsweep.dashboards.figures.kl import kl_profile, runs_profiled
+from mimsweep.dashboards.figures.learning import learning_curves
+from mimsweep.dashboards.figures.panels import runs_drawn
+from mimsweep.dashboards.figures.plane import rate_distortion
 from mimsweep.dashboards.figures.strips import strips
 from mimsweep.dashboards.statistics.published import read_published
 from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import results_table
+from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 _LOSSES = ("test_loss", "train_loss")
@@ -64,9 +69,10 @@ class Study:
         return figures.compare(self.table, published=self.published, **self.axes)
 
     def others(self) -> dict[str, Figure]:
-        """Returns the other pictures that a report shows, by name: learning, every run.
+        """Returns the other pictures that a report shows, by name, as far as the runs have them.
 
-        Where runs of equal `x` and `hue` differ in data set, every run has a picture a data set.
+        Where runs of equal `x` and `hue` differ in data set, all but the learning curves are a
+        picture a data set.
         """
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
         history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
@@ -74,10 +80,28 @@ class Study:
         if not history.empty:
             drawn["learning"] = learning_curves(self.table, history, x, hue, name)
         for dataset, runs in self._comparable().items():
-            stem, of = (f"seeds_{dataset}", f" of {dataset}") if dataset else ("seeds", "")
+            stem, of = (f"_{dataset}", f" of {dataset}") if dataset else ("", "")
             title = f"{name}: every run{of}"
-            drawn[stem] = strips(runs, x, hue, self.axes["metrics"], title)
+            drawn[f"seeds{stem}"] = strips(runs, x, hue, self.axes["metrics"], title)
+            more = {
+                "rate_distortion": rate_distortion(
+                    runs, x, hue, f"{name}: rate and distortion{of}"
+                ),
+                "kl_profile": kl_profile(
+                    runs, self._profiles(runs), x, hue, f"{name}: KL per dimension{of}"
+                ),
+            }
+            drawn |= {f"{key}{stem}": figure for key, figure in more.items() if figure}
         return drawn
+
+    def _profiles(self, runs: pd.DataFrame) -> dict[str, list[float]]:
+        """Returns the KL of each latent dimension, in nats, by `run_id`, of the runs drawn."""
+        if "active_units" not in runs or runs["active_units"].isna().all():
+            return {}  # without asking for each run's
+        measured = runs[runs["active_units"].notna()]
+        asked = runs_profiled(measured, self.axes["x"], self.axes["hue"])
+        found = {run_id: self.store.artifact(run_id, PROFILE) for run_id in asked}
+        return {run_id: json.loads(text)["kl"] for run_id, text in found.items() if text}
 
     def durations(self) -> Figure:
         """Returns the picture of how long the runs took, which a report has in its table."""

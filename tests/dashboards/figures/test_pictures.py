@@ -16,7 +16,8 @@ from mimsweep.dashboards.drawing.canvas import save, to_svg
 from mimsweep.dashboards.figures.animation import animate, find_ffmpeg
 from mimsweep.dashboards.figures.curves import compare
 from mimsweep.dashboards.figures.latent import Column, Scene, latent_figure, samples_figure
-from mimsweep.dashboards.figures.learning import learning_curves, runs_drawn
+from mimsweep.dashboards.figures.learning import learning_curves
+from mimsweep.dashboards.figures.panels import runs_drawn
 from mimsweep.dashboards.figures.strips import strips
 from mimsweep.dashboards.report.inline import inline_svg
 
