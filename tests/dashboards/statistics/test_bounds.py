@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.special import digamma
 
 from mimsweep.dashboards.statistics.bounds import (
@@ -10,6 +11,9 @@ from mimsweep.dashboards.statistics.bounds import (
     stored,
 )
 from mimsweep.dashboards.statistics.seeds import aggregate
+from mimsweep.models.densities.normal import Normal
+from mimsweep.models.measures.bounds import information
+from mimsweep.models.measures.ksg import ksg_ceiling, ksg_mutual_information
 
 CEILING = float(digamma(9984) - digamma(5))
 
@@ -77,3 +81,23 @@ def test_runs_of_old_stores_have_none() -> None:
     rows = beside(aggregate(old, "z_dim", "model", ["mi"]))
     assert rows[["lower", "upper", "log_n"]].isna().all().all()
     assert not rows[["saturated", "doubtful"]].any().any()
+
+
+@pytest.mark.parametrize(
+    "count", [1000, pytest.param(10_000, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+@pytest.mark.parametrize("beyond", [-1.0, 0.0, 3.0])
+@pytest.mark.parametrize("dims", [1, 2, 5, 20])
+def test_ksg_is_in_doubt_wherever_there_is_more_than_it_can_tell(
+    dims: int, beyond: float, count: int
+) -> None:
+    """Gaussian channels of log N − 1 nats and more, whose truth neither measure reaches."""
+    truth = np.log(count) + beyond
+    scale = 1 / np.sqrt(np.expm1(2 * truth / dims))
+    rng = np.random.default_rng(1)
+    x, noise = rng.normal(size=(2, count, dims))
+    z = x + scale * noise
+    measured = information(Normal(torch.from_numpy(x)[None], scale), torch.from_numpy(noise)[None])
+    mi = ksg_mutual_information(x, z)
+    assert measured["mi_lower"] <= truth <= measured["mi_upper"]
+    assert doubtful(mi, measured["mi_lower"], ksg_ceiling(count))
