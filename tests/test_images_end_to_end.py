@@ -38,7 +38,8 @@ def test_a_sweep_of_images(tmp_path: Path, data_dir: Path, monkeypatch: pytest.M
 
     table = place.results()
     measured = [name for name in IMAGE_METRICS if name != "from_chardata"]
-    assert table[[*measured, "mi", "nll", "knn5"]].notna().all(axis=None)
+    bounds = ["mi_lower", "mi_upper", "retrieval", "active_units", "rate", "distortion"]
+    assert table[[*measured, *bounds, "mi", "nll", "knn5"]].notna().all(axis=None)
     assert list(table["from_chardata"].notna()) == [False, True, True]
     assert table[["rmse", "h_z", "kl_qp"]].isna().all(axis=None)
     assert (table["elbo"].astype(float) <= table["log_likelihood"].astype(float)).all()
@@ -47,7 +48,8 @@ def test_a_sweep_of_images(tmp_path: Path, data_dir: Path, monkeypatch: pytest.M
     out, _ = place.mimsweep("figures", "--latent", "--output", "drawn")
     drawn = {file.name for file in (place.folder / "drawn" / "tiny-images").iterdir()}
     stems = {"log_likelihood", "nmi", "combined", "learning", "durations"}
-    stems |= {"seeds_dynamic_mnist", "seeds_omniglot", "images_dynamic_mnist", "images_omniglot"}
+    each = ("seeds", "images", "rate_distortion", "kl_profile")
+    stems |= {f"{stem}_{name}" for stem in each for name in ("dynamic_mnist", "omniglot")}
     assert drawn == {f"{s}.{end}" for s in stems for end in ("png", "svg")} | {"table.csv"}
     assert "images_omniglot.png: reconstructions, samples" in out
     parent = Tracking(place.uri, create=False).latest_parent("tiny-images")
