@@ -21,6 +21,7 @@ _UNKNOWN = "Bounds are not stored for these runs; `mimsweep measure SWEEP` measu
 _BAND = "Band: from the lower to the upper bound of MI; points: the KSG estimate."
 _OPEN = "Faded: the upper bound is beyond the axis, or the lower one at log\N{NO-BREAK SPACE}N."
 _HOLLOW = "Hollow: KSG is in doubt, near its ceiling or below the lower bound."
+_FIXED = "Bounds of AE: at the σ that it is given, which it doesn't learn."
 _LINE = "Dashed grey: log\N{NO-BREAK SPACE}N, the most that the lower bound can show."
 
 
@@ -119,6 +120,7 @@ def explained(bands: Sequence[Band]) -> list[str]:
         _BAND: True,
         _OPEN: any(band.opened(band.rows[band.rows["lower"].notna()]).any() for band in known),
         _HOLLOW: any(band.rows["doubtful"].any() for band in known),
+        _FIXED: any("model" in band.rows and "ae" in set(band.rows["model"]) for band in known),
         _LINE: any(band.rows["saturated"].any() for band in known),
     }
     return [text for text, drawn in occur.items() if drawn]

@@ -105,6 +105,12 @@ def test_the_caption_explains_what_occurs_and_nothing_else() -> None:
     assert "not stored" not in every + sure
 
 
+def test_the_caption_says_what_the_bounds_of_an_auto_encoder_are() -> None:
+    fixed = "Bounds of AE: at the σ that it is given"
+    assert fixed not in caption(drawn(runs()))
+    assert fixed in caption(drawn(runs().replace({"model": {"vae": "ae"}})))
+
+
 @pytest.mark.parametrize("lacking", ["columns", "values"])
 def test_runs_of_old_stores_are_drawn_as_before_with_a_note(lacking: str) -> None:
     frame = runs()
