@@ -16,6 +16,7 @@ help: ## show this list
 setup: $(READY) ## make .venv with everything that mimsweep needs
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) with torch and all else, 7 GB on disk, most of it for GPUs: some minutes, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
@@ -23,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## train a sweep and draw its curves (SWEEP=sweeps/smoke.yaml for one minute)
 	$(BIN)/mimsweep run $(SWEEP)
 	$(BIN)/mimsweep figures $(SWEEP)
-	@echo "Figures are in figures/; 'make ui' opens MLflow on the runs."
+	@echo "Figures are in figures/. 'make ui' opens MLflow on the runs, 'make report' writes one page of all."
 
 test: $(READY) ## run the quick tests
 	$(BIN)/python -m pytest -n auto

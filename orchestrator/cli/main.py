@@ -133,6 +133,7 @@ def run(
     with view() as shown:
         outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
     end(outcome)
+    click.echo(f"`mimsweep figures {sweep}` draws it, `mimsweep ui` shows its runs", err=True)
 
 
 @main.command()

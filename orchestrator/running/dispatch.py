@@ -205,7 +205,9 @@ class Dispatcher:
         self._submitted += 1
         self._training[number] = attempt
         self._cohort_of |= {run.run_key: number for run in runs}
-        self.state.active[number] = Active(attempt.cohort.label, len(runs))
+        most = max(run.epochs for run in runs)
+        cohort = attempt.cohort
+        self.state.active[number] = Active(cohort.label, len(runs), most, cohort.cost)
         self.state.running += len(runs)
         self._heard[number] = time.monotonic()
         self._engine.submit(number, runs)

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 LINE_SECONDS = 10.0
 """How often a plain line is printed."""
@@ -15,12 +17,28 @@ LINE_SECONDS = 10.0
 
 @dataclass
 class Active:
-    """A cohort in training: its label, size, runs that ended, and the epoch it is in."""
+    """A cohort in training.
+
+    Attributes:
+        label: what it is, in a few words.
+        size: its runs.
+        epochs: the most that one of them may train.
+        cost: estimated, as in `ProgressState`.
+        ended: runs that did.
+        epoch: the one that it is in.
+    """
 
     label: str
     size: int
+    epochs: int
+    cost: float = 0.0
     ended: int = 0
     epoch: int = 0
+
+    @property
+    def cost_done(self) -> float:
+        """What the runs in training have cost so far, as if all of them trained all epochs."""
+        return self.cost * (1 - self.ended / self.size) * min(1.0, self.epoch / self.epochs)
 
 
 @dataclass
@@ -34,7 +52,8 @@ class ProgressState:
         failed: runs that failed in this invocation.
         running: runs in training.
         cost: estimated cost of all that this invocation has to train, in any unit.
-        cost_done: of the runs that ended.
+        cost_done: of the runs that ended. As long as none has, how fast the others train says
+            only when all will have, at the latest: most stop early.
         epochs: epochs trained in this invocation, over all runs.
         outage: what the tracking store says if it fails.
         active: cohorts in training, by number.
@@ -61,9 +80,10 @@ class ProgressState:
             f"{self.failed} failed, {len(self.active)} cohorts, "
             f"{rate(self.epochs / max(seconds, 1e-9))}"
         )
-        if 0 < self.cost_done < self.cost:
-            left = seconds * (self.cost - self.cost_done) / self.cost_done
-            text += f", about {duration(left)} left"
+        done = self.cost_done + sum(cohort.cost_done for cohort in self.active.values())
+        if 0 < done < self.cost:
+            left = duration(seconds * (self.cost - done) / done)
+            text += f", about {left} left" if self.cost_done else f", at most {left} left"
         if self.outage:
             text += f" (results wait on disk: {self.outage})"
         return text
@@ -86,9 +106,9 @@ def view() -> Iterator[View]:
     if not console.is_terminal:
         yield _Lines(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Live(progress)
+    live = _Live(console)
+    with live.display:
+        yield live
 
 
 class _Lines:
@@ -106,29 +126,32 @@ class _Lines:
 
 
 class _Live:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._sweep = progress.add_task("", total=None)
+    """A line on the sweep, wrapped at the terminal's edge, over bars of it and of its cohorts."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self.bars = Progress(*columns, console=console)
+        self.display = Live(self.bars, console=console, transient=True)
+        self._sweep = self.bars.add_task("runs", total=None)
         self._cohorts: dict[int, TaskID] = {}
 
     def show(self, state: ProgressState) -> None:
         ended = state.complete + state.failed
-        self._progress.update(
-            self._sweep, description=state.line(), completed=ended, total=state.total
-        )
+        self.display.update(Group(Text(state.line()), self.bars))
+        self.bars.update(self._sweep, completed=ended, total=state.total)
         for number in set(self._cohorts) - set(state.active):
-            self._progress.remove_task(self._cohorts.pop(number))
+            self.bars.remove_task(self._cohorts.pop(number))
         for number, cohort in state.active.items():
             if number not in self._cohorts:
-                self._cohorts[number] = self._progress.add_task("", total=cohort.size)
-            self._progress.update(
+                self._cohorts[number] = self.bars.add_task("", total=cohort.size)
+            self.bars.update(
                 self._cohorts[number],
-                description=f"  {cohort.label}, epoch {cohort.epoch}",
+                description=f"{cohort.label}, epoch {cohort.epoch} of at most {cohort.epochs}",
                 completed=cohort.ended,
             )
 
     def say(self, sentence: str) -> None:
-        self._progress.console.print(sentence, markup=False, soft_wrap=True)
+        self.display.console.print(sentence, markup=False, soft_wrap=True)
 
 
 def rate(epochs: float) -> str:

@@ -2,7 +2,6 @@ import time
 
 import pytest
 from rich.console import Console
-from rich.progress import Progress
 
 from mimsweep.orchestrator.running import progress
 from mimsweep.orchestrator.running.progress import Active, ProgressState, duration, rate, view
@@ -40,10 +39,13 @@ def test_rate(epochs: float, text: str) -> None:
 
 def test_line() -> None:
     state = ProgressState("toy", total=12, complete=3, failed=1, running=4, epochs=500, cost=8.0)
-    state.active = {0: Active("mim toy4", 2), 1: Active("vae toy4", 2)}
+    state.active = {0: Active("mim toy4", 2, 200), 1: Active("vae toy4", 2, 200)}
     state.started = time.monotonic() - 100
     counts = "toy: 3/12 runs complete, 4 running, 1 failed, 2 cohorts, 5 epochs/s"
     assert state.line() == counts
+    state.active[0] = Active("mim toy4", 2, 200, cost=4.0, epoch=50)
+    assert state.line() == f"{counts}, at most 11 min 40 s left"  # a quarter of half of it is done
+    state.active[0].cost = 0.0
     state.cost_done = 2.0
     assert state.line() == f"{counts}, about 5 min 0 s left"
     state.cost_done = 8.0
@@ -79,19 +81,25 @@ def test_plain_lines_where_there_is_no_terminal(
 
 
 def test_the_live_view_follows_the_cohorts() -> None:
-    console = Console(force_terminal=True, record=True, width=160, file=open("/dev/null", "w"))  # noqa: SIM115
-    with console.file, Progress(console=console, auto_refresh=False) as bars:
-        live = progress._Live(bars)
+    console = Console(force_terminal=True, record=True, width=80, file=open("/dev/null", "w"))  # noqa: SIM115
+    live = progress._Live(console)
+    with console.file, live.display:
         state = ProgressState("toy", total=4, complete=1)
-        state.active[7] = Active("mim toy4 z2 m50 ×3", 3, ended=1, epoch=12)
+        state.active[7] = Active("mim toy4_20 z20 m500 ×3", 3, 200, ended=1, epoch=12)
         live.show(state)
-        sweep, cohort = bars.tasks
+        sweep, cohort = live.bars.tasks
         assert (sweep.completed, sweep.total) == (1, 4)
         assert (cohort.completed, cohort.total) == (1, 3)
-        assert cohort.description == "  mim toy4 z2 m50 ×3, epoch 12"
+        lines = console.render_lines(live.display.renderable, pad=False)
+        shown = ["".join(segment.text for segment in line).rstrip() for line in lines]
+        assert shown[0].startswith("toy: 1/4 runs complete")
+        assert [line[20:] for line in shown[-2:]] == [
+            " 1/4 runs",
+            " 1/3 mim toy4_20 z20 m500 ×3, epoch 12 of at most 200",
+        ]
         del state.active[7]
         state.failed = 1
         live.show(state)
-        assert [task.completed for task in bars.tasks] == [2]
+        assert [task.completed for task in live.bars.tasks] == [2]
         live.say("[toy4] is said as it is")
     assert "[toy4] is said as it is" in console.export_text()
