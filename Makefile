@@ -39,6 +39,7 @@ lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 
 format: $(READY) ## let ruff fix what it can
 	$(BIN)/ruff check --fix .

@@ -86,29 +86,31 @@ def plain(model: str, mid_dim: int, seeds: list[int], epochs: int) -> Cost:
 def cohort(model: str, mid_dim: int, seeds: list[int], epochs: int) -> Cost:
     """Trains seeds in a cohort."""
     from mimsweep.models.data.loading import load
+    from mimsweep.models.measures.collapse import Measured
     from mimsweep.models.training import cohort as training
+    from mimsweep.models.training.runs import EpochEnd, Run, RunEnd
 
     spent = 0.0
-    measure = training.evaluate
+    measure = vars(training)["evaluate"]
 
-    def evaluate(*arguments: object) -> dict[str, float]:
+    def evaluate(*arguments: object) -> Measured:
         nonlocal spent
         start = time.process_time()
-        metrics: dict[str, float] = measure(*arguments)  # type: ignore[arg-type]
+        measured: Measured = measure(*arguments)
         spent += time.process_time() - start
-        return metrics
+        return measured
 
-    training.evaluate = evaluate  # type: ignore[assignment]
-    runs = tuple(training.Run(str(seed), seed, 1e-3, 3, epochs) for seed in seeds)
+    vars(training)["evaluate"] = evaluate
+    runs = tuple(Run(str(seed), seed, 1e-3, 3, epochs) for seed in seeds)
     stack = training.Cohort(
         "toy4", model, 2, mid_dim, 2, "tanh", False, 6, 128, "conditional", runs
     )
     start = time.process_time()
     events = list(training.train(stack, load("toy4", LOADED)))
     whole = time.process_time() - start
-    training.evaluate = measure
-    metrics = [event.metrics for event in events if isinstance(event, training.RunEnd)]
-    trained = sum(isinstance(event, training.EpochEnd) for event in events)
+    vars(training)["evaluate"] = measure
+    metrics = [event.metrics for event in events if isinstance(event, RunEnd)]
+    trained = sum(isinstance(event, EpochEnd) for event in events)
     return Cost(whole - spent, spent, trained, metrics)
 
 

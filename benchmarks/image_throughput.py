@@ -24,7 +24,7 @@ from torch.nn.utils.stateless import _reparametrize_module
 
 from mimsweep.models.data.binarised import load_images
 from mimsweep.models.densities.vampprior import StandardPrior
-from mimsweep.models.losses.hvae import Noise, losses
+from mimsweep.models.losses.hvae import TwoLevelNoise, losses
 from mimsweep.models.nets.hvae import Architecture
 from mimsweep.models.training.images.run import ImageRun, Settings
 
@@ -68,7 +68,7 @@ def compare_ways(decoder: str, repeats: int) -> None:
     """Prints images per second of a gradient, by layout of the convolutions and compiled."""
     architecture = Architecture(decoder, z_dim=40, pseudo_inputs=0)
     x = (torch.rand(BATCH, 784) < 0.1).float()
-    noise = Noise.draw(BATCH, 40, torch.device("cpu"), 1)
+    noise = TwoLevelNoise.draw(BATCH, 40, torch.device("cpu"), 1)
 
     def gradient(layout: torch.memory_format, compiled: bool) -> Callable[[], object]:
         net = architecture.initial(1, x, from_images=False).to(memory_format=layout)
@@ -99,13 +99,13 @@ def compare_stack(runs: int, batch: int, repeats: int) -> None:
     architecture = Architecture("convhvae_2level", z_dim=40, pseudo_inputs=0)
     x = (torch.rand(runs, batch, 784) < 0.1).float()
     nets = [architecture.initial(seed, x[0], from_images=False) for seed in range(runs)]
-    noise = [Noise.draw(batch, 40, torch.device("cpu"), seed) for seed in range(runs)]
+    noise = [TwoLevelNoise.draw(batch, 40, torch.device("cpu"), seed) for seed in range(runs)]
     parts = [torch.stack([getattr(each, name) for each in noise]) for name in vars(noise[0])]
     weights, _ = torch.func.stack_module_state(nets)
 
     def loss(weights: dict[str, Tensor], x: Tensor, *parts: Tensor) -> Tensor:
         with _reparametrize_module(nets[0], weights):
-            return losses("vae", nets[0], StandardPrior(), x, Noise(*parts), 1.0).mean()
+            return losses("vae", nets[0], StandardPrior(), x, TwoLevelNoise(*parts), 1.0).mean()
 
     def one_by_one() -> None:
         for run in range(runs):

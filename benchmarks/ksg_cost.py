@@ -89,7 +89,7 @@ def knn_row(dims: int, train_points: int, test_points: int, repeats: int) -> lis
     )
     (theirs, expected), (ours, found) = timed(
         [
-            lambda: reference_knn(train, labels, test, truth),
+            lambda: reference_knn(train.astype(float), labels, test.astype(float), truth),
             lambda: knn_accuracy(train, labels, test, truth, KS),
         ],
         repeats,

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from mimsweep.orchestrator.engines.base import EpochEnded, Place, RunFinished
 from mimsweep.orchestrator.engines.choice import choose
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -29,7 +31,7 @@ from mimsweep.orchestrator.running.dispatch import Dispatcher, Policy
 from mimsweep.orchestrator.running.progress import ProgressState, view
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool
-from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
+from mimsweep.orchestrator.tracking.writer import Tracking
 
 MIMSWEEP = Path(sys.executable).with_name("mimsweep")
 MANY = """
@@ -47,8 +49,8 @@ grid: {model: [mim, vae], mid_dim: [20, 50], seed: 1..10}
 class Silent(Recorder):
     """A recorder that stores nothing: what training takes without the store."""
 
-    def _call(self, function: Callable[[], object]) -> Future:  # type: ignore[type-arg]
-        done: Future = Future()  # type: ignore[type-arg]
+    def _call(self, function: Callable[[], object]) -> Future:
+        done: Future = Future()
         done.set_result(None)
         return done
 

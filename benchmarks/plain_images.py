@@ -22,9 +22,10 @@ class Gated(nn.Module):
         return self.h(x) * torch.sigmoid(self.g(x))
 
 
-def conv(*arguments: int) -> Gated:
+def conv(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> Gated:
     """Returns a gated convolution."""
-    return Gated(nn.Conv2d(*arguments), nn.Conv2d(*arguments))
+    h, g = (nn.Conv2d(inputs, outputs, kernel, stride, padding) for _ in range(2))
+    return Gated(h, g)
 
 
 def dense(inputs: int, outputs: int) -> Gated:
@@ -34,6 +35,8 @@ def dense(inputs: int, outputs: int) -> Gated:
 
 class Masked(nn.Conv2d):
     """A 3×3 convolution that sees no later pixels."""
+
+    mask: Tensor
 
     def __init__(self, inputs: int, strict: bool) -> None:
         super().__init__(inputs, 64, 3, padding=1, bias=False)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from mimsweep.models.data.base import DataSet
+from mimsweep.models.data.base import DataSet, Split
 from mimsweep.models.data.loading import load
 
 
@@ -141,7 +141,7 @@ def train(settings: Settings, data: DataSet) -> tuple[Model, dict[str, float]]:
     return model, {"best_epoch": best_epoch, "best_loss": best_loss, "epochs_run": epoch}
 
 
-def minibatches(settings: Settings, data: DataSet, split: str, epoch: int) -> list[Tensor]:
+def minibatches(settings: Settings, data: DataSet, split: Split, epoch: int) -> list[Tensor]:
     """Returns an epoch's minibatches, the incomplete one dropped."""
     items, _ = data.draw(split, settings.seed, epoch)
     return [x for x in items.split(settings.batch_size) if len(x) == settings.batch_size]

@@ -14,7 +14,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from machine import in_one_thread, machine, table
 
 
 @contextmanager
-def sweep(fixed: dict[str, object], grid: dict[str, object]) -> Iterator[Path]:
+def sweep(fixed: Mapping[str, object], grid: Mapping[str, object]) -> Iterator[Path]:
     """Yields a folder that has a sweep file, and will have its store."""
     content = {
         "name": "scaling", "description": "", "fixed": {"dataset": "toy4", **fixed},

@@ -15,8 +15,9 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,10 +112,12 @@ class Profile:
         stack, runs = self._stack, len(self._seeds)
         sampler, seed_epochs = stack.sampler, [(seed, 1) for seed in self._seeds]
         names = stack.objective.noise_names(decoder_samples=True)
-        read = {s: seconds(lambda s=s: sampler.data.draw(s, 1, 1)) for s in SPLITS}
-        drawn = {
-            s: seconds(lambda s=s: list(sampler.minibatches(s, seed_epochs, names))) for s in SPLITS
-        }
+
+        def minibatches(split: "Split") -> list[object]:
+            return list(sampler.minibatches(split, seed_epochs, names))
+
+        read = {s: seconds(partial(sampler.data.draw, s, 1, 1)) for s in SPLITS}
+        drawn = {s: seconds(partial(minibatches, s)) for s in SPLITS}
         forward = seconds(lambda: _tested(stack, "train", seed_epochs)) - drawn["train"]
         rates, betas = [1e-3] * runs, [1.0] * runs
         learning = seconds(lambda: stack.train_epoch(seed_epochs, rates, betas)) - drawn["train"]
@@ -204,7 +207,7 @@ def _tested(stack: "Stack", split: "Split", seed_epochs: list["SeedEpoch"]) -> N
         stack.steps.test_steps(stack.objective, stack.weights, batches)
 
 
-def _adam(shape: tuple[int, int], steps: int) -> float:
+def _adam(shape: Sequence[int], steps: int) -> float:
     """Returns the time of Adam's steps on rows of weights with shape (R, P)."""
     from mimsweep.models.jit import compiled
     from mimsweep.models.steps.cpu.fused import ADAM

@@ -75,7 +75,7 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     from mimsweep.models.nets.linear import initial_weights
     from mimsweep.models.steps import eager
     from mimsweep.models.steps.adam import Adam
-    from mimsweep.models.steps.base import Minibatches, Schedule
+    from mimsweep.models.steps.base import Minibatches, Schedule, Steps
     from mimsweep.models.steps.cpu import fused
     from mimsweep.models.steps.gpu import graphs
 
@@ -92,7 +92,8 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     noise = Noise(z, anchor, noise_x) if shape.model == "mim" else Noise(z)
     schedule = Schedule(torch.ones(runs, 1, device=device), *coefficients)
     objective, part = make_objective(shape.model, latent), Minibatches(x, noise, BATCH)
-    steps = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}[implementation]
+    every: dict[str, Steps] = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}
+    steps = every[implementation]
     return lambda: steps.train_steps(objective, weights, adam, part, schedule)
 
 
