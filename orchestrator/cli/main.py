@@ -74,8 +74,10 @@ def main(modules: Sequence[str]) -> None:
 @overrides
 def validate(sweep: Path, overrides: Sequence[str]) -> None:
     """Check a sweep file; write nothing."""
+    from mimsweep.orchestrator.files.yamlfile import shown_name
+
     loaded = load(sweep, overrides)
-    click.echo(f"{sweep}: {loaded.name}, {len(loaded.runs)} runs")
+    click.echo(f"{shown_name(sweep)}: {loaded.name}, {len(loaded.runs)} runs")
 
 
 @main.command()

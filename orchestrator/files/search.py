@@ -17,14 +17,15 @@ from mimsweep.orchestrator.files.settings import (
     Setting,
     check_varied,
     fixed_settings,
+    is_search,
     read_model,
     read_setting,
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
 from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
-from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
-from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml
+from mimsweep.orchestrator.files.sweep import Sweep, read_sweep
+from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
 DIRECTIONS = ("minimize", "maximize")
 SEEDS = ("mean", "median", "worst")
@@ -141,21 +142,33 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
     Raises:
         SpecError: the file or an override is wrong.
     """
-    path = found(path)
-    if "space" not in load_yaml(path).data:
-        return load_sweep(path, overrides)
+    file = load_yaml(found(path))
+    if not is_search(file.data):
+        return read_sweep(file, overrides)
     if overrides:
-        raise SpecError(f"--set {overrides[0]}: {path} is a search, whose fields can't be replaced")
-    return load_search(path)
+        text = f"{shown_name(path)} is a search, whose fields can't be replaced"
+        raise SpecError(f"--set {overrides[0]}: {text}")
+    return read_search(file)
 
 
 def load_search(path: Path) -> Search:
     """Reads a search file; every corner of its space is checked to be a run.
 
+    Args:
+        path: as `load_sweep` has it.
+
     Raises:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
     file = load_yaml(found(path))
+    if not is_search(file.data):
+        name = shown_name(path)
+        raise SpecError(f"{name}: is a sweep, not a search; `mimsweep run {path}` takes it")
+    return read_search(file)
+
+
+def read_search(file: YamlFile) -> Search:
+    """Checks a search file that was read; as `load_search`."""
     document = read_model(file, _Document, file.data)
     fixed = fixed_settings(file, document.fixed, "space")
     for field in document.space:

@@ -11,18 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField
+from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.settings import (
     Name,
     Setting,
     check_varied,
     checked,
     fixed_settings,
+    is_search,
     read_model,
     read_setting,
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
-from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, scalar
+from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
 MAX_RUNS = 1_000_000
 """More runs than this are a slip of the pen: a day of planning, years of training."""
@@ -92,15 +94,22 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Reads a sweep file and expands it to its runs.
 
     Args:
-        path: the YAML file, or the name of a shipped one.
+        path: the YAML file, the name of a shipped one, or `-` for the standard input.
         overrides: texts such as `seed=1..2`, `z_dim=2,10` or `epochs=5` (the values of `--set`).
             Each replaces all that the file says on its field. Runs that then coincide become one.
 
     Raises:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
-    path = found(path)
-    file = load_yaml(path)
+    file = load_yaml(found(path))
+    if is_search(file.data):
+        name = shown_name(path)
+        raise SpecError(f"{name}: is a search, not a sweep; `mimsweep search {path}` takes it")
+    return read_sweep(file, overrides)
+
+
+def read_sweep(file: YamlFile, overrides: Sequence[str] = ()) -> Sweep:
+    """Expands a sweep file that was read; as `load_sweep`."""
     inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
     document = read_model(file, _Document, file.data, inner=inner)
     blocks = list(_blocks(file, document))
@@ -130,16 +139,16 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         document.description,
         document.figures,
         list(runs),
-        _published(file, document, path),
+        _published(file, document),
         tuple(document.claims or ()),
         document.snapshots,
     )
 
 
-def _published(file: YamlFile, document: _Document, path: Path) -> Path | None:
+def _published(file: YamlFile, document: _Document) -> Path | None:
     if document.published is None:
         return None
-    table = path.parent / document.published
+    table = file.folder / document.published
     if not table.is_file():
         raise file.error(("published",), f"no such file: {table}")
     return table
