@@ -24,7 +24,7 @@ from mimsweep.orchestrator.files.settings import (
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
 from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
-from mimsweep.orchestrator.files.sweep import Sweep, read_sweep
+from mimsweep.orchestrator.files.sweep import MAX_RUNS, Sweep, read_sweep
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
 DIRECTIONS = ("minimize", "maximize")
@@ -177,6 +177,9 @@ def read_search(file: YamlFile) -> Search:
         if "seed" in getattr(document, part):
             raise file.error((part, "seed"), "the seeds of a trial belong under seeds", key=True)
     seeds = read_setting(file, ("seeds",), document.seeds)
+    if document.trials * len(seeds.values) > MAX_RUNS:
+        text = f"{document.trials:,} trials of {len(seeds.values):,} seeds are more than"
+        raise file.error(("seeds",), f"{text} the {MAX_RUNS:,} runs that a search can have")
     search = Search(
         fixed={field: setting.values[0] for field, setting in fixed.items()},
         seeds=tuple(seeds.values),
