@@ -94,6 +94,18 @@ class Search:
         """Returns the runs of a trial, one per seed."""
         return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
 
+    def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a trial's values as a file would have them: its runs are those of a sweep."""
+        space = self.space
+        return {f: space[f].exact(v) if f in space else v for f, v in params.items()}
+
+    @property
+    def goal(self) -> int:
+        """The number of trials wanted in all; a grid has no more than its points."""
+        if self.sampler == "grid":
+            return min(self.trials, math.prod(each.count or 0 for each in self.space.values()))
+        return self.trials
+
     @property
     def default(self) -> dict[str, Any] | None:
         """The point of the space at which each field has its default; None if there is none."""
