@@ -107,6 +107,17 @@ class Search:
         return self.trials
 
     @property
+    def most_runs(self) -> int:
+        """How many runs its trials can have, none being pruned or there already."""
+        return self.goal * len(self.seeds)
+
+    @property
+    def size(self) -> str:
+        """How large it is, for people."""
+        seeds = len(self.seeds)
+        return f"a search of {self.goal} trials × {seeds} seeds: {self.most_runs} runs at most"
+
+    @property
     def default(self) -> dict[str, Any] | None:
         """The point of the space at which each field has its default; None if there is none."""
         values = {field: RunSpec.model_fields[field].default for field in self.space}

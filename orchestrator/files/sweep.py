@@ -62,6 +62,11 @@ class Sweep:
     claims: tuple[Claim, ...] = ()
     snapshots: bool = False
 
+    @property
+    def size(self) -> str:
+        """How large it is, for people."""
+        return f"{len(self.runs)} runs"
+
 
 class _Document(BaseModel):
     """The top level of a sweep file. What stands under `fixed` and `grid` is checked run by run."""
