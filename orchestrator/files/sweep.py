@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mimsweep.dashboards.statistics.points import read_points
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField
 from mimsweep.orchestrator.files.nodes import scalar
@@ -23,8 +24,9 @@ from mimsweep.orchestrator.files.settings import (
     read_setting,
 )
 from mimsweep.orchestrator.files.shipped import found
-from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
+from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of, shown, unknown
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
+from mimsweep.orchestrator.metrics import TABLE_METRICS
 
 MAX_RUNS = 1_000_000
 """More runs than this are a slip of the pen: a day of planning, years of training."""
@@ -156,6 +158,12 @@ def _published(file: YamlFile, document: _Document) -> Path | None:
     table = file.folder / document.published
     if not table.is_file():
         raise file.error(("published",), f"no such file: {table}")
+    try:
+        read_points(table, one_of(TABLE_METRICS, "metric"))
+    except OSError as error:
+        raise file.error(("published",), f"{table} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SpecError(str(error)) from None
     return table
 
 
