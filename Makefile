@@ -22,8 +22,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(READY) ## train a sweep and draw its curves (SWEEP=sweeps/smoke.yaml for one minute)
-	$(BIN)/mimsweep run $(SWEEP)
-	$(BIN)/mimsweep figures $(SWEEP)
+	$(BIN)/mimsweep run "$(SWEEP)"
+	$(BIN)/mimsweep figures "$(SWEEP)"
 	@echo "Figures are in figures/. 'make ui' opens MLflow on the runs, 'make report' writes one page of all."
 
 test: $(READY) ## run the quick tests
@@ -61,7 +61,7 @@ ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000
 	$(BIN)/mimsweep ui
 
 search: $(READY) ## search the best warm-up (SEARCH=sweeps/search_warmup.yaml)
-	$(BIN)/mimsweep search $(SEARCH)
+	$(BIN)/mimsweep search "$(SEARCH)"
 
 bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a plain loop: 15 minutes
 	$(BIN)/python benchmarks/step.py

@@ -9,6 +9,7 @@ from typing import Any
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.choices import data_dim
+from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 
 agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
@@ -160,6 +161,27 @@ def plan(
         cohorts = _balanced(cohorts, slots)
     cohorts.sort(key=lambda cohort: -cohort.cost)
     return Plan(sweep_name, tuple(runs), tuple(done), tuple(cohorts))
+
+
+def plan_search(search: Search, complete: int) -> dict[str, Any]:
+    """Returns what `mimsweep plan --json` prints of a search: what it costs at most.
+
+    Trials that are pruned, or have runs that are there already, make it less.
+
+    Args:
+        search: the search.
+        complete: how many of its runs are complete.
+    """
+    return {
+        "search": search.name,
+        "trials": search.goal,
+        "seeds": list(search.seeds),
+        "parallel": min(search.parallel, search.goal),
+        "epochs": search.most("epochs"),
+        "runs": search.most_runs,
+        "complete": complete,
+        "to_run": max(search.most_runs - complete, 0),
+    }
 
 
 def cohort_limit(spec: RunSpec, device: str) -> int:

@@ -1,37 +1,25 @@
 """Published points of a sweep, and our results beside them."""
 
-import io
-import re
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import pandas as pd
 
+from mimsweep.dashboards.statistics.points import Point, read_points
 from mimsweep.dashboards.statistics.seeds import aggregate, facets
-
-_READING_ERROR = "# error of reading a mean:"
 
 
 def read_published(path: Path) -> pd.DataFrame:
-    """Returns the published points of a sweep.
+    """Returns the published points of a sweep: a row per point, a column per field of `Point`.
 
     Args:
-        path: CSV with columns metric, model, x, mean, spread. One of its leading comments gives
-            each metric's error of reading a mean: `# error of reading a mean: mi=0.009 nll=…`.
-
-    Returns:
-        These columns and `reading_error`, mean and errors in the metric's unit.
+        path: as `read_points` takes it.
 
     Raises:
-        ValueError: the error of reading some metric is missing.
+        ValueError: the file is wrong.
     """
-    text = path.read_text(encoding="utf-8")
-    line = next((line for line in text.splitlines() if line.startswith(_READING_ERROR)), "")
-    errors = {name: float(error) for name, error in re.findall(r"(\w+)=(\S+)", line)}
-    frame = pd.read_csv(io.StringIO(text), comment="#")
-    missing = sorted(set(frame["metric"]) - set(errors))
-    if missing:
-        raise ValueError(f"{path}: no error of reading for {', '.join(missing)}")
-    return frame.assign(reading_error=frame["metric"].map(errors))
+    columns = [field.name for field in fields(Point)]
+    return pd.DataFrame([astuple(point) for point in read_points(path)], columns=columns)
 
 
 def compare(frame: pd.DataFrame, published: pd.DataFrame, x: str) -> pd.DataFrame:

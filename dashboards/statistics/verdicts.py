@@ -74,6 +74,7 @@ class Cell:
     Attributes:
         fields: the values that make it.
         pairs: seeds that have all their runs, with finite values.
+        not_finite: seeds that have all their runs, with a value that is no finite number.
         planned: seeds of the sweep.
         difference: mean over seeds of group − other, in the metric's unit; of a trend, of the last
             value along the field − the first.
@@ -86,6 +87,7 @@ class Cell:
 
     fields: dict[str, Any]
     pairs: int
+    not_finite: int
     planned: int
     difference: float
     low: float
@@ -114,7 +116,12 @@ class Judgement:
     @property
     def missing(self) -> int:
         """Pairs that the sweep plans and that are not there."""
-        return sum(cell.planned - cell.pairs for cell in self.cells)
+        return sum(cell.planned - cell.pairs for cell in self.cells) - self.not_finite
+
+    @property
+    def not_finite(self) -> int:
+        """Pairs that are there, with a value that is no finite number."""
+        return sum(cell.not_finite for cell in self.cells)
 
     @property
     def decisive(self) -> Cell | None:
@@ -140,7 +147,9 @@ def judge(claims: Sequence[Claim], planned: pd.DataFrame, runs: pd.DataFrame) ->
     needed = seeds_needed(len(claims))
     few = f"{len(claims)} claims need {needed} seeds at least" if most < needed else ""
     return [
-        Judgement(claim, *(_unmeasured(claim, runs) or _verdict(cells, p, q, few)), p, q, (*cells,))
+        Judgement(
+            claim, *(_unmeasured(claim, runs) or _verdict(claim, cells, p, q, few)), p, q, (*cells,)
+        )
         for claim, cells, p, q in zip(claims, tested, holds, fails, strict=True)
     ]
 
@@ -162,14 +171,19 @@ def _unmeasured(claim: Claim, runs: pd.DataFrame) -> tuple[Verdict, str] | None:
 
 
 def _verdict(
-    cells: Sequence[Cell], p_holds: float, p_fails: float, few: str
+    claim: Claim, cells: Sequence[Cell], p_holds: float, p_fails: float, few: str
 ) -> tuple[Verdict, str]:
-    missing = sum(cell.planned - cell.pairs for cell in cells)
     if not cells:
         return "undecided", "no run of the sweep is what it speaks of"
-    if missing:
-        total = sum(cell.planned for cell in cells)
-        return "undecided", f"{missing} of {total} pairs are missing"
+    total = sum(cell.planned for cell in cells)
+    not_finite = sum(cell.not_finite for cell in cells)
+    missing = total - not_finite - sum(cell.pairs for cell in cells)
+    lacking = [f"{missing} of {total} pairs are missing"] if missing else []
+    if not_finite:
+        what = f"{' or '.join(claim.metrics)} is no finite number"
+        lacking.append(f"{what} in {not_finite} of {total} pairs")
+    if lacking:
+        return "undecided", ", and ".join(lacking)
     if p_holds <= ALPHA:
         return "holds", "as claimed in every cell"
     if p_fails <= ALPHA:
@@ -187,20 +201,23 @@ def _cells(claim: Claim, planned: pd.DataFrame, runs: pd.DataFrame) -> list[Cell
             known = _known(claim, claim.than_metric, planned, runs)
         return _comparisons(claim, group, _chosen(known, claim.than), {*claim.group, *claim.than})
     assert claim.than is not None
-    number = claim.than
+    number = float(claim.than)
     cells = []
     for fields, rows in _split(group, _varying([group], {"seed"})):
-        values = rows["_value"].dropna().to_numpy()
-        delta = cliffs_delta(values, np.array([number]))
-        cells.append(_cell(claim, fields, len(rows), values - number, values - number, delta))
+        there = rows[rows["_there"]]
+        values = there["_value"].dropna().to_numpy()
+        delta, above = cliffs_delta(values, np.array([number])), values - number
+        seeds = (len(rows), len(there) - len(values))
+        cells.append(_cell(claim, fields, seeds, above, above, delta))
     return cells
 
 
 def _known(claim: Claim, metric: str, planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns the runs that a claim speaks of, with a column `_value` that is NaN where unknown."""
+    """Returns the runs a claim speaks of: `_there` if complete, `_value` NaN if not finite."""
     found = dict(zip(runs["run_key"], runs[metric], strict=True)) if metric in runs.columns else {}
     known = planned.assign(_value=planned["run_key"].map(found).astype(float))
     known["_value"] = known["_value"].where(np.isfinite(known["_value"]))
+    known["_there"] = known["run_key"].isin(runs["run_key"])
     for field, op, value in claim.where:
         known = known[_OPERATORS[op](known[field], value)]
     return known
@@ -214,9 +231,11 @@ def _comparisons(
     both = group.merge(other, on=[*fields, "seed"], suffixes=("", "_other"))
     cells = []
     for values, rows in _split(both, fields):
-        paired = rows.dropna(subset=["_value", "_value_other"])
+        there = rows[rows["_there"] & rows["_there_other"]]
+        paired = there.dropna(subset=["_value", "_value_other"])
         a, b = (paired[name].to_numpy() for name in ("_value", "_value_other"))
-        cells.append(_cell(claim, values, len(rows), a - b, a - b, cliffs_delta(a, b)))
+        seeds = (len(rows), len(there) - len(paired))
+        cells.append(_cell(claim, values, seeds, a - b, a - b, cliffs_delta(a, b)))
     return cells
 
 
@@ -232,22 +251,24 @@ def _trends(claim: Claim, group: pd.DataFrame, along: str) -> list[Cell]:
                 changes.append(values[-1] - values[0])
         tau, change = np.array(taus), np.array(changes)
         delta = float(tau.mean()) if len(tau) else np.nan
-        cells.append(_cell(claim, fields, len(seeds), tau, change, delta))
+        there = sum(bool(seed["_there"].all()) for seed in seeds)
+        cells.append(_cell(claim, fields, (len(seeds), there - len(taus)), tau, change, delta))
     return cells
 
 
 def _cell(
     claim: Claim,
     fields: dict[str, Any],
-    planned: int,
+    seeds: tuple[int, int],
     tested: NDArray[np.float64],
     differences: NDArray[np.float64],
     delta: float,
 ) -> Cell:
+    planned, not_finite = seeds
     _, mean, _, low, high = summary(differences)
     p_more, p_less = signed_rank(tested), signed_rank(-tested)
     p_holds, p_fails = (p_more, p_less) if claim.sign > 0 else (p_less, p_more)
-    return Cell(fields, len(tested), planned, mean, low, high, delta, p_holds, p_fails)
+    return Cell(fields, len(tested), not_finite, planned, mean, low, high, delta, p_holds, p_fails)
 
 
 def _chosen(frame: pd.DataFrame, fields: Mapping[str, Any]) -> pd.DataFrame:
@@ -258,7 +279,9 @@ def _chosen(frame: pd.DataFrame, fields: Mapping[str, Any]) -> pd.DataFrame:
 
 def _varying(groups: Sequence[pd.DataFrame], but: set[str]) -> list[str]:
     """Returns the fields that vary within one of the groups."""
-    fields = [name for name in groups[0].columns if name not in {"run_key", "_value", *but}]
+    fields = [
+        name for name in groups[0].columns if name not in {"run_key", "_value", "_there", *but}
+    ]
     return [f for f in fields if any(group[f].nunique(dropna=False) > 1 for group in groups)]
 
 

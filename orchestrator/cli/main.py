@@ -23,7 +23,9 @@ from mimsweep.orchestrator.cli.options import (
     cohort_size,
     data_dir,
     device,
+    either_file,
     load,
+    load_either,
     overrides,
     read_store,
     sweep_file,
@@ -70,16 +72,18 @@ def main(modules: Sequence[str]) -> None:
 
 
 @main.command()
-@sweep_file
+@either_file
 @overrides
 def validate(sweep: Path, overrides: Sequence[str]) -> None:
-    """Check a sweep file; write nothing."""
-    loaded = load(sweep, overrides)
-    click.echo(f"{sweep}: {loaded.name}, {len(loaded.runs)} runs")
+    """Check a sweep or search file; write nothing."""
+    from mimsweep.orchestrator.files.yamlfile import shown_name
+
+    loaded = load_either(sweep, overrides)
+    click.echo(f"{shown_name(sweep)}: {loaded.name}, {loaded.size}")
 
 
 @main.command()
-@sweep_file
+@either_file
 @overrides
 @tracking_uri
 @cohort_size
@@ -93,14 +97,18 @@ def plan(
     device: str,
     as_json: bool,
 ) -> None:
-    """Show what would run, and in which cohorts; write nothing."""
+    """Show what would run, and in which cohorts; of a search, what it may cost at most."""
     from mimsweep.orchestrator.engines.local import local_slots
+    from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.planning import plan as make_plan
 
-    loaded = load(sweep, overrides)
+    loaded = load_either(sweep, overrides)
     size = cohort_limit_of(cohort_size)
     kind, slots = local_slots(device, None)
     complete = read_store(tracking_uri).complete(loaded.name)
+    if not isinstance(loaded, Sweep):
+        cli_search.tell_plan(loaded, len(complete), as_json)
+        return
     made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
     planned = made.to_json()
     if as_json:
@@ -137,22 +145,27 @@ def run(
 
 
 @main.command()
-@sweep_file
+@either_file
 @tracking_uri
 def cancel(sweep: Path, tracking_uri: str | None) -> None:
-    """Stop a sweep that is being run; what is complete stays."""
+    """Stop a sweep or search that is being run; what is complete stays."""
+    from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.running.cancel import cancel_sweep
 
-    loaded = load(sweep, ())
+    loaded = load_either(sweep, ())
     store = read_store(tracking_uri)
     stopped = cancel_sweep(store, loaded.name)
     if stopped is None:
         click.echo(f"{loaded.name} is not being run: nothing to cancel")
         return
-    complete = set(store.complete(loaded.name)) & {run.run_key for run in loaded.runs}
+    complete, command = set(store.complete(loaded.name)), "search"
+    count = str(len(complete))
+    if isinstance(loaded, Sweep):
+        complete &= {run.run_key for run in loaded.runs}
+        count, command = f"{len(complete)}/{len(loaded.runs)}", "run"
     click.echo(
-        f"{loaded.name}: {stopped}, has stopped; {len(complete)}/{len(loaded.runs)} runs are "
-        f"complete, and `mimsweep run {sweep}` goes on from there"
+        f"{loaded.name}: {stopped}, has stopped; {count} runs are complete, and "
+        f"`mimsweep {command} {sweep}` goes on from there"
     )
 
 

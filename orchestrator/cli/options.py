@@ -12,12 +12,14 @@ import click
 from mimsweep.orchestrator.errors import SpecError
 
 if TYPE_CHECKING:
+    from mimsweep.orchestrator.files.search import Search
     from mimsweep.orchestrator.files.sweep import Sweep
 
-sweep_file = click.argument("sweep", type=click.Path(path_type=Path))
-sweep_files = click.argument(
-    "sweeps", metavar="SWEEP...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+_path = click.Path(path_type=Path)
+sweep_file = click.argument("sweep", type=_path)
+sweep_files = click.argument("sweeps", metavar="SWEEP...", nargs=-1, required=True, type=_path)
+either_file = click.argument("sweep", metavar="FILE", type=_path)
+either_files = click.argument("sweeps", metavar="FILE...", nargs=-1, required=True, type=_path)
 overrides = click.option(
     "--set",
     "overrides",
@@ -52,6 +54,13 @@ def load(path: Path, overrides: Sequence[str]) -> Sweep:
     from mimsweep.orchestrator.files.sweep import load_sweep
 
     return load_sweep(path, overrides)
+
+
+def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
+    """Returns the sweep of a file, with fields replaced, or its search."""
+    from mimsweep.orchestrator.files import search
+
+    return search.load_either(path, overrides)
 
 
 def read_store(tracking_uri: str | None) -> Any:  # noqa: ANN401

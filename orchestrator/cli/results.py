@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,10 @@ import click
 from mimsweep.orchestrator.cli.options import (
     as_json,
     data_dir,
+    either_file,
+    either_files,
     load,
+    load_either,
     overrides,
     read_store,
     sweep_file,
@@ -23,37 +27,43 @@ from mimsweep.orchestrator.cli.options import (
 
 
 @click.command()
-@sweep_file
+@either_file
 @overrides
 @tracking_uri
 @as_json
 def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
-    """Count the runs of a sweep by status."""
-    loaded = load(sweep, overrides)
+    """Count the runs of a sweep or search by status."""
+    from mimsweep.orchestrator.files.sweep import Sweep
+
+    loaded = load_either(sweep, overrides)
     known = read_store(tracking_uri).statuses(loaded.name)
-    states = [known.get(run.run_key) for run in loaded.runs]
-    counts = {"sweep": loaded.name, "total": len(states)} | {
-        name.lower(): sum(state is not None and state.status == name for state in states)
-        for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")
-    }
-    counts["missing"] = sum(state is None for state in states)
+    if isinstance(loaded, Sweep):
+        states = [(run.run_name, known.get(run.run_key)) for run in loaded.runs]
+        kind, total, most = "sweep", len(states), ""
+    else:
+        # No file says which runs a search has: they are those that it has stored.
+        states = [(f"the run of key {run_key}", state) for run_key, state in known.items()]
+        kind, total, most = "search", loaded.most_runs, ", at most"
+    ends = Counter(state.status for _, state in states if state is not None)
+    counts = {name.lower(): ends[name] for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")}
+    counts["missing"] = max(total - ends.total(), 0)
     if as_json:
-        click.echo(json.dumps(counts, indent=2))
+        click.echo(json.dumps({kind: loaded.name, "total": total, **counts}, indent=2))
         return
-    click.echo(f"{loaded.name}: {counts['finished']}/{counts['total']} complete")
+    click.echo(f"{loaded.name}: {counts['finished']}/{total} complete{most}")
     for name in ("failed", "running", "killed", "missing"):
         if counts[name]:
             click.echo(f"  {counts[name]} {name}")
-    for run, state in zip(loaded.runs, states, strict=True):
+    log = Path(".mimsweep", "logs", loaded.name)
+    for name, state in states:
         if state is not None and state.status == "FAILED":
-            click.echo(f"  {run.run_name} failed: {state.reason} (MLflow run {state.run_id})")
-            log = Path(".mimsweep", "logs", loaded.name)
+            click.echo(f"  {name} failed: {state.reason} (MLflow run {state.run_id})")
             if log.is_dir():
                 click.echo(f"    log: {log}")
 
 
 @click.command()
-@sweep_file
+@either_file
 @overrides
 @tracking_uri
 @click.option(
@@ -66,15 +76,18 @@ def results(
     sweep: Path, overrides: Sequence[str], tracking_uri: str | None, output: Path | None
 ) -> None:
     """Print or store the table of complete runs: a row per run."""
-    from mimsweep.orchestrator.showing.table import results_table, write_table
+    from mimsweep.orchestrator.files.sweep import Sweep
+    from mimsweep.orchestrator.showing.table import results_table, stored_runs, write_table
 
-    loaded = load(sweep, overrides)
-    table = results_table(read_store(tracking_uri).frame(loaded.name), loaded.runs)
+    loaded = load_either(sweep, overrides)
+    frame = read_store(tracking_uri).frame(loaded.name)
+    runs = loaded.runs if isinstance(loaded, Sweep) else stored_runs(frame)
+    table = results_table(frame, runs)
     if output is None:
         click.echo(table.to_csv(index=False), nl=False)
     else:
         write_table(table, output)
-        click.echo(f"{output}: {len(table)} of {len(loaded.runs)} runs", err=True)
+        click.echo(f"{output}: {len(table)} of {len(runs)} runs", err=True)
 
 
 @click.command()
@@ -111,7 +124,7 @@ def figures(
 
 
 @click.command()
-@sweep_files
+@either_files
 @overrides
 @tracking_uri
 @click.option(

@@ -69,6 +69,19 @@ def search(
     end(found.outcome)
 
 
+def tell_plan(search: Search, complete: int, as_json: bool) -> None:
+    """Prints what a search may cost at most."""
+    from mimsweep.orchestrator.planning import plan_search
+
+    planned = plan_search(search, complete)
+    if as_json:
+        click.echo(json.dumps(planned, indent=2))
+        return
+    click.echo(f"{search.name}: {search.size}, {complete} complete")
+    most = f"{planned['parallel']} trials at once, {planned['epochs']} epochs at most"
+    click.echo(f"  {most}; searched: {', '.join(search.space)}")
+
+
 def _tell(search: Search, found: Found) -> None:
     from mimsweep.orchestrator.search.trials import point
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.spec import RunSpec, one_of, shown, unknown
-from mimsweep.orchestrator.files.yamlfile import scalar
 from mimsweep.orchestrator.metrics import TABLE_METRICS
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")

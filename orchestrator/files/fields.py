@@ -46,7 +46,10 @@ OTHERS_FIELDS = (
 EPOCH_POINTS = 10_000
 """Points in an epoch of toy data, the smallest epoch there is: no batch can be larger."""
 
-Positive = Annotated[int, Field(ge=1)]
+LARGEST = 10**18 - 1
+"""Of an integer: 18 digits fit an int64."""
+
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
 
 
@@ -57,7 +60,7 @@ class RunFields(BaseModel):
 
     dataset: Annotated[str, AfterValidator(check_dataset)]
     model: Annotated[str, AfterValidator(MODELS.check)]
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, le=LARGEST)] = 1
     z_dim: Positive = 2
     mid_dim: Positive = 50
     layers: Positive = 2
@@ -82,8 +85,8 @@ class RunFields(BaseModel):
     use_training_data_init: bool = True
     patience: Positive = 50
     likelihood_samples: Positive = 5000
-    train_items: Annotated[int, Field(ge=0)] = 0
-    test_items: Annotated[int, Field(ge=0)] = 0
+    train_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    test_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
 
     @property
     def of_images(self) -> bool:

@@ -17,14 +17,15 @@ from mimsweep.orchestrator.files.settings import (
     Setting,
     check_varied,
     fixed_settings,
+    is_search,
     read_model,
     read_setting,
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
 from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
-from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
-from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml
+from mimsweep.orchestrator.files.sweep import MAX_RUNS, Sweep, read_sweep
+from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
 DIRECTIONS = ("minimize", "maximize")
 SEEDS = ("mean", "median", "worst")
@@ -93,6 +94,29 @@ class Search:
         """Returns the runs of a trial, one per seed."""
         return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
 
+    def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a trial's values as a file would have them: its runs are those of a sweep."""
+        space = self.space
+        return {f: space[f].exact(v) if f in space else v for f, v in params.items()}
+
+    @property
+    def goal(self) -> int:
+        """The number of trials wanted in all; a grid has no more than its points."""
+        if self.sampler == "grid":
+            return min(self.trials, math.prod(each.count or 0 for each in self.space.values()))
+        return self.trials
+
+    @property
+    def most_runs(self) -> int:
+        """How many runs its trials can have, none being pruned or there already."""
+        return self.goal * len(self.seeds)
+
+    @property
+    def size(self) -> str:
+        """How large it is, for people."""
+        seeds = len(self.seeds)
+        return f"a search of {self.goal} trials × {seeds} seeds: {self.most_runs} runs at most"
+
     @property
     def default(self) -> dict[str, Any] | None:
         """The point of the space at which each field has its default; None if there is none."""
@@ -141,21 +165,33 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
     Raises:
         SpecError: the file or an override is wrong.
     """
-    path = found(path)
-    if "space" not in load_yaml(path).data:
-        return load_sweep(path, overrides)
+    file = load_yaml(found(path))
+    if not is_search(file.data):
+        return read_sweep(file, overrides)
     if overrides:
-        raise SpecError(f"--set {overrides[0]}: {path} is a search, whose fields can't be replaced")
-    return load_search(path)
+        text = f"{shown_name(path)} is a search, whose fields can't be replaced"
+        raise SpecError(f"--set {overrides[0]}: {text}")
+    return read_search(file)
 
 
 def load_search(path: Path) -> Search:
     """Reads a search file; every corner of its space is checked to be a run.
 
+    Args:
+        path: as `load_sweep` has it.
+
     Raises:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
     file = load_yaml(found(path))
+    if not is_search(file.data):
+        name = shown_name(path)
+        raise SpecError(f"{name}: is a sweep, not a search; `mimsweep run {path}` takes it")
+    return read_search(file)
+
+
+def read_search(file: YamlFile) -> Search:
+    """Checks a search file that was read; as `load_search`."""
     document = read_model(file, _Document, file.data)
     fixed = fixed_settings(file, document.fixed, "space")
     for field in document.space:
@@ -164,6 +200,9 @@ def load_search(path: Path) -> Search:
         if "seed" in getattr(document, part):
             raise file.error((part, "seed"), "the seeds of a trial belong under seeds", key=True)
     seeds = read_setting(file, ("seeds",), document.seeds)
+    if document.trials * len(seeds.values) > MAX_RUNS:
+        text = f"{document.trials:,} trials of {len(seeds.values):,} seeds are more than"
+        raise file.error(("seeds",), f"{text} the {MAX_RUNS:,} runs that a search can have")
     search = Search(
         fixed={field: setting.values[0] for field, setting in fixed.items()},
         seeds=tuple(seeds.values),

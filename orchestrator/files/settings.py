@@ -8,13 +8,17 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.fields import LARGEST
 from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath
 
 M = TypeVar("M", bound=BaseModel)
 
+_OF_SEARCHES = ("space", "objective", "trials")
+"""Keys that every search file must have, and no sweep file can."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RANGE = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})")
+_RANGE = re.compile(r"(-?[0-9]{1,300})\.\.(-?[0-9]{1,300})")
 
 
 def _name(value: str) -> str:
@@ -24,6 +28,11 @@ def _name(value: str) -> str:
         f"{shown(value)} is not allowed; it must be 1 to 100 letters, digits, '.', '_' and '-', "
         "the first a letter or digit"
     )
+
+
+def is_search(data: Mapping[str, Any]) -> bool:
+    """Returns whether what stands in a file is a search; else it is a sweep."""
+    return "grid" not in data and not data.keys().isdisjoint(_OF_SEARCHES)
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -103,7 +112,8 @@ def read_setting(file: YamlFile, path: YamlPath, value: Any) -> Setting:  # noqa
     """Returns the values of a field, of a list, a range such as `1..10`, or one value."""
     if isinstance(value, list):
         return checked(value, lambda index, text: file.error((*path, index), text))
-    return checked(value, lambda index, text: file.error(path, text))
+    hint = f"; a list is written [{value}]" if isinstance(value, str) and "," in value else ""
+    return checked(value, lambda index, text: file.error(path, f"{text}{hint}"))
 
 
 def checked(value: Any, error: Callable[[int, str], SpecError]) -> Setting:  # noqa: ANN401
@@ -115,6 +125,8 @@ def checked(value: Any, error: Callable[[int, str], SpecError]) -> Setting:  # n
         first, last = int(ends[1]), int(ends[2])
         if first > last:
             raise error(0, f"{value} runs backwards; write {last}..{first}")
+        if max(-first, last) > LARGEST:
+            raise error(0, f"{value} is not allowed; its ends must be {LARGEST} at most")
         return Setting(range(first, last + 1), error)
     seen: set[object] = set()
     for index, item in enumerate(values):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.choices import did_you_mean
-from mimsweep.orchestrator.files.yamlfile import load_yaml
+from mimsweep.orchestrator.files.settings import is_search
+from mimsweep.orchestrator.files.yamlfile import STDIN, load_yaml
 
 FOLDER = Path(__file__).parents[2] / "sweeps"
 
@@ -33,15 +34,17 @@ def shipped() -> Iterator[Shipped]:
     """Yields what there is, by name."""
     for path in sorted(FOLDER.glob("*.yaml")):
         data = load_yaml(path).data
-        yield Shipped(path.stem, "search" if "space" in data else "sweep", data["description"])
+        yield Shipped(path.stem, "search" if is_search(data) else "sweep", data["description"])
 
 
 def found(given: Path) -> Path:
-    """Returns the file that a user means: one that exists, else the shipped one of that name.
+    """Returns the file that a user means: the standard input, one that exists, else a shipped one.
 
     Raises:
         SpecError: there is no such file; the nearest name of a shipped one is told.
     """
+    if given == STDIN:
+        return given
     if given.exists() and not (_is_name(given) and given.is_dir()):
         return given
     path = FOLDER / f"{given}.yaml"

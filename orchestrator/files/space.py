@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from mimsweep.orchestrator.files.spec import shown, unknown
@@ -29,15 +30,33 @@ class Dimension:
     step: float | None = None
 
     @property
+    def count(self) -> int | None:
+        """How many values there are; None if they can't be counted."""
+        if self.kind == "categorical":
+            return len(self.values)
+        if self.kind == "float" and self.step is None:
+            return None
+        low, high = self.values
+        return round((high - low) / (self.step or 1)) + 1
+
+    @property
     def grid(self) -> list[Any] | None:
         """All values; None if they can't be counted."""
         if self.kind == "categorical":
             return list(self.values)
-        if self.kind == "float" and self.step is None:
-            return None
-        low, high = self.values
-        step = self.step or 1
-        return [low + i * step for i in range(round((high - low) / step) + 1)]
+        return None if self.count is None else [self._at(number) for number in range(self.count)]
+
+    def exact(self, value: Any) -> Any:  # noqa: ANN401
+        """Returns a value as a file would have it: 0.3, where steps of 0.1 add up to a bit more."""
+        if self.kind != "float" or self.step is None or not self.has(value):
+            return value
+        return self._at(round((value - self.values[0]) / self.step))
+
+    def _at(self, number: int) -> Any:  # noqa: ANN401
+        """Returns the lowest value and so many steps: of floats, of the decimals as written."""
+        if self.kind == "int":
+            return self.values[0] + number * int(self.step or 1)
+        return float(Decimal(repr(self.values[0])) + number * Decimal(repr(self.step)))
 
     def has(self, value: object) -> bool:
         """Returns whether `value` is one that the field may take."""
@@ -46,8 +65,11 @@ class Dimension:
         if not isinstance(value, int if self.kind == "int" else float) or isinstance(value, bool):
             return False
         low, high = self.values
-        steps = (value - low) / (self.step or 1)
-        return low <= value <= high and (self.step is None or math.isclose(steps, round(steps)))
+        if self.step is None or not math.isfinite(value):
+            return bool(low <= value <= high)
+        steps = (value - low) / self.step
+        near = math.isclose(steps, round(steps), abs_tol=1e-9)
+        return near and 0 <= round(steps) <= round((high - low) / self.step)
 
     def to_json(self) -> dict[str, Any]:
         """Returns what a search file says."""

@@ -9,20 +9,24 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mimsweep.dashboards.statistics.points import read_points
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField
+from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.settings import (
     Name,
     Setting,
     check_varied,
     checked,
     fixed_settings,
+    is_search,
     read_model,
     read_setting,
 )
 from mimsweep.orchestrator.files.shipped import found
-from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
-from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, scalar
+from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of, shown, unknown
+from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
+from mimsweep.orchestrator.metrics import TABLE_METRICS
 
 MAX_RUNS = 1_000_000
 """More runs than this are a slip of the pen: a day of planning, years of training."""
@@ -60,6 +64,11 @@ class Sweep:
     claims: tuple[Claim, ...] = ()
     snapshots: bool = False
 
+    @property
+    def size(self) -> str:
+        """How large it is, for people."""
+        return f"{len(self.runs)} runs"
+
 
 class _Document(BaseModel):
     """The top level of a sweep file. What stands under `fixed` and `grid` is checked run by run."""
@@ -92,15 +101,22 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Reads a sweep file and expands it to its runs.
 
     Args:
-        path: the YAML file, or the name of a shipped one.
+        path: the YAML file, the name of a shipped one, or `-` for the standard input.
         overrides: texts such as `seed=1..2`, `z_dim=2,10` or `epochs=5` (the values of `--set`).
             Each replaces all that the file says on its field. Runs that then coincide become one.
 
     Raises:
         SpecError: the first thing that is wrong, as `file:line:column: field: sentence`.
     """
-    path = found(path)
-    file = load_yaml(path)
+    file = load_yaml(found(path))
+    if is_search(file.data):
+        name = shown_name(path)
+        raise SpecError(f"{name}: is a search, not a sweep; `mimsweep search {path}` takes it")
+    return read_sweep(file, overrides)
+
+
+def read_sweep(file: YamlFile, overrides: Sequence[str] = ()) -> Sweep:
+    """Expands a sweep file that was read; as `load_sweep`."""
     inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
     document = read_model(file, _Document, file.data, inner=inner)
     blocks = list(_blocks(file, document))
@@ -130,18 +146,24 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         document.description,
         document.figures,
         list(runs),
-        _published(file, document, path),
+        _published(file, document),
         tuple(document.claims or ()),
         document.snapshots,
     )
 
 
-def _published(file: YamlFile, document: _Document, path: Path) -> Path | None:
+def _published(file: YamlFile, document: _Document) -> Path | None:
     if document.published is None:
         return None
-    table = path.parent / document.published
+    table = file.folder / document.published
     if not table.is_file():
         raise file.error(("published",), f"no such file: {table}")
+    try:
+        read_points(table, one_of(TABLE_METRICS, "metric"))
+    except OSError as error:
+        raise file.error(("published",), f"{table} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SpecError(str(error)) from None
     return table
 
 

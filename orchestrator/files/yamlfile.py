@@ -2,17 +2,20 @@
 
 PyYAML composes the text into nodes; their values are made here, so that none of its surprises get
 through: `1e-3` is a number, `no` and `on` are text, `012` and `1:30` are text and not 10 and 90, a
-key given twice is an error, and no tag can have anything built or executed.
+key given twice is an error, and no tag can have anything built or executed. Anchors, aliases and
+merges (`<<: *base`) are as elsewhere; a key on top that begins with `x-` (as in compose) or `.` (as
+in GitLab) is there for the anchors under it, and no part of the data.
 """
 
-import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.nodes import Composer, entries, plain, problem, used_at
 
 YamlPath = tuple[str | int, ...]
 """Where a value is inside a file: keys of mappings and indices of lists from the root."""
@@ -20,26 +23,11 @@ YamlPath = tuple[str | int, ...]
 Position = tuple[int, int]
 """Line and column, both from 1."""
 
-# The core schema of YAML 1.2, less octal and hexadecimal numbers. 18 digits fit an int64.
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)")
-_WORDS: dict[str, bool | float | None] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True,
-    "false": False, "False": False, "FALSE": False,
-    ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
-}  # fmt: skip
+STDIN = Path("-")
+"""Stands for the standard input."""
 
-
-def scalar(text: str) -> str | int | float | bool | None:
-    """Returns the value of an unquoted YAML scalar: a number, true, false, nothing, or text."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
+_ASIDE = ("x-", ".")
+"""How keys on top of a file begin that are there for their anchors alone."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +36,19 @@ class YamlFile:
 
     Attributes:
         name: the file's path as it was given, for errors.
+        folder: where relative paths in it start.
         data: the mapping the file consists of.
         keys: where the key of each path stands (for an item of a list: the item).
         values: where the value of each path stands.
+        used: where the alias stands that brings the value of a path, which is written elsewhere.
     """
 
     name: str
-    data: dict[str, Any]
-    keys: dict[YamlPath, Position]
-    values: dict[YamlPath, Position]
+    folder: Path
+    data: dict[str, Any] = field(default_factory=dict)
+    keys: dict[YamlPath, Position] = field(default_factory=dict)
+    values: dict[YamlPath, Position] = field(default_factory=dict)
+    used: dict[YamlPath, Position] = field(default_factory=dict)
 
     def position(self, path: YamlPath, *, key: bool = False) -> Position:
         """Returns where `path` stands; for a path that the file lacks, its nearest parent."""
@@ -68,6 +60,8 @@ class YamlFile:
     def error(self, path: YamlPath, sentence: str, *, key: bool = False) -> SpecError:
         """Returns the error `file:line:column: dotted.path: sentence`.
 
+        The position is that of where a value is written; the line of an alias for it is told too.
+
         Args:
             path: what is wrong.
             sentence: what is wrong with it, and what is allowed.
@@ -75,32 +69,41 @@ class YamlFile:
         """
         line, column = self.position(path, key=key)
         label = ".".join(part for part in path if isinstance(part, str))
-        return SpecError(": ".join(filter(None, (f"{self.name}:{line}:{column}", label, sentence))))
+        parts = (f"{self.name}:{line}:{column}", label, f"{sentence}{self._use(path)}")
+        return SpecError(": ".join(filter(None, parts)))
+
+    def _use(self, path: YamlPath) -> str:
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.used:
+                return f" (used in line {self.used[path[:length]][0]})"
+        return ""
 
 
 def load_yaml(path: Path) -> YamlFile:
     """Reads a YAML file whose top level is a mapping.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file, in UTF-8, or `STDIN`.
 
     Raises:
         SpecError: the file cannot be read, or is not plain YAML; with its line and column.
     """
-    name = str(path)
+    name = shown_name(path)
     text = _read(path)
-    file = YamlFile(name, {}, {}, {})
+    file = YamlFile(name, path.parent)
     try:
-        node = _Composer(text).get_single_node()
+        node = Composer(text).get_single_node()
         if node is None:
             raise SpecError(f"{name}: the file is empty")
         if not isinstance(node, yaml.MappingNode):
-            raise _error(name, node, "the file must be a mapping of keys to values")
-        file.data.update(_value(file, node, ()))
+            raise problem(node.start_mark, "the file must be a mapping of keys to values")
+        data = _value(file, node, ())
+        file.data.update({key: data[key] for key in data if not key.startswith(_ASIDE)})
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         assert mark is not None
-        raise SpecError(f"{name}:{mark.line + 1}:{mark.column + 1}: {_sentence(error)}") from None
+        line, column = _position(mark)
+        raise SpecError(f"{name}:{line}:{column}: {_sentence(error)}") from None
     except yaml.reader.ReaderError as error:
         line, column = _line_column(text[: error.position])
         raise SpecError(
@@ -111,38 +114,27 @@ def load_yaml(path: Path) -> YamlFile:
     return file
 
 
-class _Composer(yaml.SafeLoader):
-    """Text to nodes, without tags and aliases."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
-        """Refuses what could build objects (tags) or blow a small file up (aliases)."""
-        event = self.peek_event()
-        problem = None
-        if isinstance(event, yaml.AliasEvent):
-            problem = f"the alias *{event.anchor} is not allowed; write the value out"
-        elif getattr(event, "tag", None) is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            problem = f"the tag {tag} is not allowed; write a plain value"
-        if problem:
-            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
-        return super().compose_node(parent, index)
+def shown_name(path: Path) -> str:
+    """Returns what a file is called before people."""
+    return "<stdin>" if path == STDIN else str(path)
 
 
 def _read(path: Path) -> str:
+    name = shown_name(path)
     try:
-        data = path.read_bytes()
+        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such file") from None
+        raise SpecError(f"{name}: no such file") from None
     except IsADirectoryError:
-        raise SpecError(f"{path}: is a folder, not a file") from None
+        raise SpecError(f"{name}: is a folder, not a file") from None
     except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+        raise SpecError(f"{name}: cannot be read: {error.strerror}") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8", errors="replace")
         line, column = _line_column(before)
-        raise SpecError(f"{path}:{line}:{column}: the file is not UTF-8 text") from None
+        raise SpecError(f"{name}:{line}:{column}: the file is not UTF-8 text") from None
 
 
 def _line_column(before: str) -> Position:
@@ -159,45 +151,26 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     return f"{error.context}: {problem}" if error.context else problem
 
 
-def _error(name: str, node: yaml.Node, sentence: str) -> SpecError:
-    line, column = _start(node)
-    return SpecError(f"{name}:{line}:{column}: {sentence}")
-
-
-def _start(node: yaml.Node) -> Position:
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
-def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
-    quoted = node.style is not None
-    return node.value if quoted else scalar(node.value)
+def _position(mark: yaml.Mark) -> Position:
+    return mark.line + 1, mark.column + 1
 
 
 def _value(file: YamlFile, node: yaml.Node, path: YamlPath) -> Any:  # noqa: ANN401
     """Returns the plain value of a node, and notes in `file` where it and its parts stand."""
-    file.values[path] = _start(node)
-    file.keys.setdefault(path, _start(node))
+    file.values[path] = _position(node.start_mark)
+    file.keys.setdefault(path, file.values[path])
+    if used := used_at(node):
+        file.used[path] = _position(used)
     if isinstance(node, yaml.ScalarNode):
-        return _scalar(node)
+        return plain(node)
     if isinstance(node, yaml.SequenceNode):
         return [_value(file, item, (*path, index)) for index, item in enumerate(node.value)]
+    assert isinstance(node, yaml.MappingNode)
     mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = _key(file.name, key_node)
+    for key, entry in entries(node).items():
         inner = (*path, key)
-        if key in mapping:
-            raise _error(
-                file.name,
-                key_node,
-                f"the key {key} is given twice, first in line {file.keys[inner][0]}",
-            )
-        file.keys[inner] = _start(key_node)
-        mapping[key] = _value(file, value_node, inner)
+        file.keys[inner] = _position(entry.key.start_mark)
+        if entry.used:
+            file.used[inner] = _position(entry.used)
+        mapping[key] = _value(file, entry.value, inner)
     return mapping
-
-
-def _key(name: str, node: yaml.Node) -> str:
-    key = _scalar(node) if isinstance(node, yaml.ScalarNode) else None
-    if not isinstance(key, str):
-        raise _error(name, node, "a key must be text")
-    return key

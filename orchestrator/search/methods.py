@@ -77,7 +77,7 @@ def new_point(
     )
     copy.add_trials(trials)
     for _ in range(_PROPOSALS):
-        point = dict(copy.ask(distributions).params)
+        point = search.point(copy.ask(distributions).params)
         if point not in known:
             return point
     return None

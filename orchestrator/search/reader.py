@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.files.search import Search
-from mimsweep.orchestrator.search.methods import grid
 from mimsweep.orchestrator.tracking.store import refusal
 
 P = ParamSpec("P")
@@ -79,10 +78,8 @@ class StudyReader:
 
     @property
     def goal(self) -> int:
-        """The number of trials wanted in all; a grid has no more than its points."""
-        if self.search.sampler == "grid":
-            return min(self.search.trials, len(grid(self.search)))
-        return self.search.trials
+        """The number of trials wanted in all."""
+        return self.search.goal
 
     @as_tracking_errors
     def left(self) -> int:
@@ -92,7 +89,8 @@ class StudyReader:
     @as_tracking_errors
     def pruned_twin(self, params: Mapping[str, Any]) -> int | None:
         """Returns the number of a trial at the same point that was pruned, if there is one."""
-        twins = [t.number for t in self._trials(TrialState.PRUNED) if t.params == params]
+        pruned = self._trials(TrialState.PRUNED)
+        twins = [t.number for t in pruned if self.search.point(t.params) == params]
         return twins[0] if twins else None
 
     @as_tracking_errors
@@ -103,9 +101,9 @@ class StudyReader:
             counts[ENDED[trial.state]] += 1
         best: list[dict[str, Any]] = []
         for trial in self._study.best_trials if counts["complete"] else []:
-            if trial.params not in [other["params"] for other in best]:
-                row = {"number": trial.number, "params": trial.params, "values": trial.values}
-                best.append(row)
+            params = self.search.point(trial.params)
+            if params not in [other["params"] for other in best]:
+                best.append({"number": trial.number, "params": params, "values": trial.values})
         several = len(self.search.objectives) > 1
         chosen = best if several else next(iter(best), None)
         return Summary(self.search.name, sum(counts.values()), **counts, best=chosen)
@@ -121,7 +119,8 @@ class StudyReader:
         by_seed = [f"{metric}_by_seed" for metric in metrics]
         rows = []
         for trial in self._ended():
-            row = {"number": trial.number, "state": ENDED[trial.state], **trial.params}
+            row = {"number": trial.number, "state": ENDED[trial.state]}
+            row |= self.search.point(trial.params)
             row["reason"] = trial.user_attrs.get(REASON, "")
             if trial.state == TrialState.COMPLETE:
                 row |= dict(zip(metrics, trial.values or (), strict=True))

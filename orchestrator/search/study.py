@@ -129,11 +129,11 @@ class Study(StudyReader):
                     self._study.tell(left.number, state=TrialState.FAIL)
             return None
         self._running[trial.number] = trial
-        return Asked(trial.number, dict(trial.params))
+        return Asked(trial.number, self.search.point(trial.params))
 
     def _new_point(self) -> dict[str, Any] | None:
         """Returns a point where no trial is yet, if the sampler comes to one."""
-        known = [_params(trial) for trial in self._trials()]
+        known = [self.search.point(_params(trial)) for trial in self._trials()]
         if self.search.sampler == "grid":
             return next((point for point in grid(self.search) if point not in known), None)
         return new_point(self._study, self.search, self._distributions, known)
@@ -143,7 +143,7 @@ class Study(StudyReader):
         """Tells how a trial goes; returns whether it should be pruned."""
         trial = self._running[number]
         trial.report(value, step)
-        if trial.params == self.search.default:
+        if self.search.point(trial.params) == self.search.default:
             return False  # what all others are compared with needs all its seeds
         return self.search.pruner != "none" and trial.should_prune()
 

@@ -52,6 +52,7 @@ def to_json(sweep: Sweep, judgements: Sequence[Judgement]) -> dict[str, Any]:
                 "reason": each.reason,
                 "pairs": each.pairs,
                 "missing": each.missing,
+                "not_finite": each.not_finite,
                 "p_holds": each.p_holds,
                 "p_fails": each.p_fails,
                 "cells": [_cell_json(cell) for cell in each.cells],

@@ -56,7 +56,8 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
         for run in sweep.runs
         if (state := states.get(run.run_key)) is not None and state.status == "FAILED"
     ]
-    planned = pd.DataFrame([{"run_key": run.run_key, **run.own_fields()} for run in sweep.runs])
+    fields = [{"run_key": run.run_key, **run.own_fields()} for run in sweep.runs]
+    planned = pd.DataFrame(fields) if fields else pd.DataFrame(columns=["run_key"])  # of a search
     empty = study.table.empty
     axes = {"x": "seed", "hue": "model", "metrics": []} if empty else study.axes
     return Section(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 from collections.abc import Mapping
 from typing import Any
 
 from mimsweep.dashboards.report.page import Picture, Section
 from mimsweep.orchestrator.files.search import Search
-from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Figures, Sweep
 from mimsweep.orchestrator.showing.report import section
 from mimsweep.orchestrator.showing.study import Study
+from mimsweep.orchestrator.showing.table import stored_runs
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 SUMMARY = "search.json"
@@ -28,11 +29,7 @@ _PICTURES = {
 
 def study_of(search: Search, store: Tracking) -> Study:
     """Returns the complete runs of a search, as if they were a sweep."""
-    frame = store.frame(search.name)
-    fields = [name for name in RunSpec.model_fields if name in frame.columns]
-    rows = _plain(frame[fields].to_dict("records"))
-    # Not strict: beside runs without a newer field, whole numbers of it are stored as floats.
-    runs = [RunSpec.model_validate(row, strict=False) for row in rows]
+    runs = stored_runs(store.frame(search.name))
     figures = Figures(
         x=next(iter(search.space)),
         hue="seed" if next(iter(search.space)) == "model" else "model",
@@ -43,13 +40,16 @@ def study_of(search: Search, store: Tracking) -> Study:
 
 def search_section(search: Search, study: Study) -> Section:
     """Returns what a report says of a search: the figures that it stored, its trials, its runs."""
-    parent_id = study.store.latest_parent(search.name)
+    store = study.store
+    # An invocation that runs, or was killed, has drawn nothing; one before it may have.
+    parents = [each.run_id for each in reversed(store.invocations(search.name))]
+    stored = ((parent_id, store.artifact(parent_id, SUMMARY)) for parent_id in parents)
+    drawn_by, summary = next(filter(operator.itemgetter(1), stored), (None, None))
     pictures = []
     for stem, (title, alt) in _PICTURES.items():
-        svg = study.store.artifact(parent_id, f"{stem}.svg") if parent_id else None
+        svg = store.artifact(drawn_by, f"{stem}.svg") if drawn_by else None
         if svg is not None:
             pictures.append(Picture(title, svg.decode(), alt))
-    summary = study.store.artifact(parent_id, SUMMARY) if parent_id else None
     facts = _facts(search, json.loads(summary) if summary else {})
     made = section(study, pictures)
     return dataclasses.replace(made, facts=[*facts, *made.facts])
@@ -68,10 +68,3 @@ def _facts(search: Search, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         values = ", ".join(f"{value:.4g}" for value in each["values"])
         facts.append((f"best, trial {each['number']}", f"{point}: {values}"))
     return facts
-
-
-def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-    """Returns rows of numpy's scalars as Python's own, without those that are missing."""
-    return [
-        {k: v.item() if hasattr(v, "item") else v for k, v in row.items() if v == v} for row in rows
-    ]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +32,23 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
         for field in RunSpec.model_fields
     }
     return rows.assign(**values)
+
+
+def stored_runs(frame: pd.DataFrame) -> list[RunSpec]:
+    """Returns the runs of rows that `Tracking.frame` gave: those of a search stand in no file."""
+    fields = [name for name in RunSpec.model_fields if name in frame.columns]
+    # Not strict: beside runs without a newer field, whole numbers of it are stored as floats.
+    return [
+        RunSpec.model_validate(row, strict=False)
+        for row in _plain(frame[fields].to_dict("records"))
+    ]
+
+
+def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Returns rows of numpy's scalars as Python's own, without those that are missing."""
+    return [
+        {k: v.item() if hasattr(v, "item") else v for k, v in row.items() if v == v} for row in rows
+    ]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

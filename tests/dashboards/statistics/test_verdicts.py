@@ -97,9 +97,37 @@ def test_a_missing_run_is_told_and_leaves_the_claim_undecided(drop: str) -> None
     assert judgement.pairs == 29
 
 
-def test_a_value_that_is_not_finite_is_missing() -> None:
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(
+    "claim",
+    [
+        compare(),
+        compare(group={"model": "vae"}, than=1.0),
+        compare(group={}, than=None, along="z_dim", where=[("model", "=", "vae")]),
+    ],
+    ids=["groups", "number", "trend"],
+)
+def test_a_value_that_is_not_finite_is_told_apart_from_a_missing_run(
+    claim: Claim, value: float
+) -> None:
+    runs = complete(mi=lambda model, z, seed: value if (model, seed) == ("vae", 2) else seed)
+    total = 10 if claim.along else 30
+    wrong = total // 10
+    judgement = one(claim, runs)
+    assert judgement.reason == f"mi is no finite number in {wrong} of {total} pairs"
+    assert (judgement.missing, judgement.not_finite) == (0, wrong)
+    assert judgement.pairs == total - wrong
+    judgement = one(claim, runs[runs["run_key"] != "vae-4-3"])
+    assert judgement.reason == (
+        f"1 of {total} pairs are missing, and mi is no finite number in {wrong} of {total} pairs"
+    )
+    assert (judgement.missing, judgement.not_finite) == (1, wrong)
+
+
+def test_a_missing_run_beside_one_that_is_not_finite_is_missing() -> None:
     runs = complete(mi=lambda model, z, seed: np.inf if (model, seed) == ("vae", 2) else seed)
-    assert one(compare(), runs).reason == "3 of 30 pairs are missing"
+    judgement = one(compare(), runs[runs["run_key"] != "mim-4-2"])
+    assert (judgement.missing, judgement.not_finite) == (1, 2)
 
 
 def test_no_run_at_all() -> None:
