@@ -100,10 +100,7 @@ class Tracking(Reader):
         Raises:
             SweepBusyError: Another living orchestrator runs this sweep.
         """
-        experiment_id = self._experiment_id(sweep)
-        if experiment_id is None:
-            experiment_id = self._client.create_experiment(sweep, tags={_NOTE: description})
-        self._client.set_experiment_tag(experiment_id, SWEEP, sweep)
+        experiment_id = self._open_experiment(sweep, description)
         _refuse(sweep, self._owners(sweep))
         own = {SWEEP: sweep, ROLE: "sweep", _NOTE: description, **Owner.this_process().tags()}
         run = self._client.create_run(experiment_id, run_name=sweep, tags={**tags, **own})
@@ -236,6 +233,20 @@ class Tracking(Reader):
             if reason:
                 self._client.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
             self._client.set_terminated(run_id, "KILLED")
+
+    def _open_experiment(self, sweep: str, description: str) -> str:
+        """The experiment_id of the sweep's experiment, which is made if it is new."""
+        if self._experiment(sweep) is None:
+            tags = {_NOTE: description, SWEEP: sweep}
+            try:
+                self._client.create_experiment(sweep, tags=tags)
+            except MlflowException:
+                if self._experiment(sweep) is None:  # or another start was quicker
+                    raise
+        experiment = self._experiment(sweep)
+        if experiment.tags.get(SWEEP) != sweep:
+            self._client.set_experiment_tag(experiment.experiment_id, SWEEP, sweep)
+        return str(experiment.experiment_id)
 
     def _log(
         self,
