@@ -14,7 +14,16 @@ import pandas as pd
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
-from mimsweep.orchestrator.tracking.runs import COMPLETE, PARENT, ROLE, RUN_KEY, SWEEP, Run
+from mimsweep.orchestrator.tracking.runs import (
+    ASKS,
+    CLAIM,
+    COMPLETE,
+    PARENT,
+    ROLE,
+    RUN_KEY,
+    SWEEP,
+    Run,
+)
 from mimsweep.orchestrator.tracking.store import all_pages, histories, refusal
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
@@ -97,7 +106,7 @@ class Reader:
     @as_tracking_errors
     def latest_parent(self, sweep: str) -> str | None:
         """The run_id of the newest invocation's parent run."""
-        parents = self._search(sweep, _PARENTS)
+        parents = self._parents(sweep)
         return parents[0].info.run_id if parents else None
 
     @as_tracking_errors
@@ -136,8 +145,7 @@ class Reader:
     @as_tracking_errors
     def invocations(self, sweep: str) -> list[tracking_runs.Invocation]:
         """The parent runs of a sweep, oldest first."""
-        parents = self._search(sweep, _PARENTS)
-        return [tracking_runs.invocation(run) for run in reversed(parents)]
+        return [tracking_runs.invocation(run) for run in reversed(self._parents(sweep))]
 
     @as_tracking_errors
     def artifact_place(self) -> str | None:
@@ -208,7 +216,15 @@ class Reader:
         return list(newest.values())
 
     def _owners(self, sweep: str) -> list[tuple[Run, Owner]]:
-        return tracking_runs.living_parents(self._search(sweep, _PARENTS, RUNNING))
+        return tracking_runs.living_parents(self._running_parents(sweep))
+
+    def _running_parents(self, sweep: str) -> list[Run]:
+        return self._search(sweep, _PARENTS, RUNNING)
+
+    def _parents(self, sweep: str) -> list[Run]:
+        """Those of invocations, newest first; one that only asked for the sweep is none."""
+        parents = self._search(sweep, _PARENTS)
+        return [run for run in parents if run.data.tags.get(CLAIM) != ASKS]
 
 
 def _deleted(experiment: Any) -> bool:  # noqa: ANN401
