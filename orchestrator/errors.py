@@ -19,6 +19,10 @@ class TrackingError(MimsweepError):
     exit_code = 3
 
 
+class RefusedError(TrackingError):
+    """The tracking store works, and refuses a call for good: asking again won't help."""
+
+
 class TrainingError(MimsweepError):
     """Some runs failed; the rest are complete."""
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 
 from mimsweep.orchestrator.errors import SpecError, TrackingError
@@ -30,7 +29,7 @@ def cancel_sweep(tracking: Tracking, sweep: str) -> str | None:
     if owner is None:
         return None
     patience = ELSEWHERE_SECONDS
-    if owner.host == socket.gethostname():
+    if owner.here:
         patience = HERE_SECONDS
         try:
             os.kill(owner.pid, signal.SIGTERM)

@@ -110,6 +110,9 @@ def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
             state = dispatcher.state
             counts = {"runs_complete": state.complete, "runs_failed": state.failed}
             recorder.close(status, counts, patience)
+    outcome.failed.update(recorder.unstored)
+    state.complete -= len(recorder.unstored)
+    state.failed += len(recorder.unstored)
     return outcome
 
 

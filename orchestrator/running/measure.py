@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import Place
-from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.running.run import check_data
@@ -69,8 +69,12 @@ def measure_sweep(
                 yield Measured(run, found)
                 continue
             metrics, profile = found
-            store.remeasure(run_id, metrics, {PROFILE: json.dumps(profile).encode()})
-            yield Measured(run)
+            try:
+                store.remeasure(run_id, metrics, {PROFILE: json.dumps(profile).encode()})
+            except RefusedError as error:  # it was deleted meanwhile
+                yield Measured(run, str(error))
+            else:
+                yield Measured(run)
 
 
 def _prepare() -> None:

@@ -2,38 +2,29 @@
 
 When the store fails, the call is made again until it succeeds; training goes on meanwhile. Results
 are on disk (`orchestrator.running.spool`) until the store has them, so that an orchestrator that
-dies during an outage loses none: the next one delivers them.
+dies during an outage loses none: the next one delivers them. What the store refuses for good is not
+asked again: of a run (a user has deleted it) that run is forgotten, of all else it is raised.
 """
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from typing import Any, TypeVar
+from concurrent.futures import Future
 
 import yaml
 
 from mimsweep.orchestrator.engines.base import EpochEnded, RunFailed, RunFinished
-from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.running.calls import Calls
 from mimsweep.orchestrator.running.spool import Result, Row, Spool
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS
 from mimsweep.orchestrator.tracking.runs import PROFILE, SNAPSHOTS, WEIGHTS, Status
 from mimsweep.orchestrator.tracking.writer import Tracking
 
-T = TypeVar("T")
-
 FLUSH_SECONDS = 10.0
 """How long epochs are gathered before they are stored; a call to MLflow has its price."""
-
-SLOW_SECONDS = 10.0
-"""How long a call to a store that works may take, at the end of an invocation."""
-
-LONGEST_PAUSE = 10.0
-"""Seconds between two tries of a call that fails."""
 
 
 class Recorder:
@@ -43,7 +34,7 @@ class Recorder:
 
     Attributes:
         open: run_id of each run that was created here and has not ended, by run_key.
-        outage: what the store said when it failed last; None while it works.
+        unstored: the runs whose results the store refuses, with the reason; the spool keeps them.
         labels: tags of runs to be created, by run_key, beside those that all have.
         cancelled: whether `mimsweep cancel` has asked, through the store, for everything to stop.
     """
@@ -57,7 +48,7 @@ class Recorder:
         spool: Spool,
     ) -> None:
         self.open: dict[str, str] = {}
-        self.outage: TrackingError | None = None
+        self.unstored: dict[RunSpec, str] = {}
         self.labels: dict[str, dict[str, str]] = {}
         self.cancelled = False
         self._tracking = tracking
@@ -65,12 +56,16 @@ class Recorder:
         self._parent_id = parent_id
         self._tags = tags
         self._spool = spool
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._calls: list[Future[Any]] = []
-        self._give_up = threading.Event()
+        self._calls = Calls()
         self._epochs: dict[str, list[Row]] = {}
         self._stored: dict[str, int] = {}
-        self._flushed = self._beaten = self._progress = time.monotonic()
+        self._refused: dict[str, str] = {}
+        self._flushed = self._beaten = time.monotonic()
+
+    @property
+    def outage(self) -> TrackingError | None:
+        """What the store said when it failed last; None while it works."""
+        return self._calls.outage
 
     def deliver(self, complete: Collection[str]) -> list[str]:
         """Stores the results that an earlier orchestrator left in the spool.
@@ -97,7 +92,11 @@ class Recorder:
             self._spool.remove(run_key)
 
     def create(self, runs: Sequence[RunSpec]) -> Future[None]:
-        """Creates runs, RUNNING, but those that are open already; done when they are stored."""
+        """Creates runs, RUNNING, but those that are open already or were refused.
+
+        Returns:
+            what is done when they are stored.
+        """
 
         def create() -> None:
             if self.outage:  # an earlier try may have created some of them
@@ -106,19 +105,20 @@ class Recorder:
                     for key, run_id in self._tracking.children(self._sweep, self._parent_id).items()
                     if key in {run.run_key for run in runs}
                 }
-            new = [run for run in runs if run.run_key not in self.open]
+            known = {*self.open, *self._refused}
+            new = [run for run in runs if run.run_key not in known]
             run_ids = self._tracking.create_runs(self._parent_id, new, self._tags, self.labels)
             self.open.update(zip((run.run_key for run in new), run_ids, strict=True))
 
-        return self._call(create)
+        return self._calls.add(create)
 
     def find(self, run_keys: Sequence[str]) -> Future[dict[str, tuple[str, dict[str, float]]]]:
         """Looks for complete runs of any sweep; see `Tracking.find_complete`."""
-        return self._call(lambda: self._tracking.find_complete(run_keys))
+        return self._calls.add(lambda: self._tracking.find_complete(run_keys))
 
     def note(self, tags: Mapping[str, str]) -> None:
         """Stores tags on the parent run."""
-        self._call(lambda: self._tracking.log_summary(self._parent_id, tags, {}))
+        self._calls.add(lambda: self._tracking.log_summary(self._parent_id, tags, {}))
 
     def epoch(self, event: EpochEnded) -> None:
         """Stores an epoch's metrics, soon. One that was told before (by a lost worker) is not."""
@@ -149,18 +149,20 @@ class Recorder:
         self._end(run, lambda run_id: self._tracking.kill([run_id], reason), may_be_new=True)
 
     def tick(self) -> None:
-        """Does what is due by the clock; raises what a call has raised, other than outages."""
+        """Does what is due by the clock; raises what a call has raised, other than outages.
+
+        Raises:
+            RefusedError: the store refuses what isn't about one run: all that comes is in vain.
+        """
         now = time.monotonic()
-        for call in [call for call in self._calls if call.done()]:
-            self._calls.remove(call)
-            call.result()
+        self._calls.check()
         if now - self._flushed >= FLUSH_SECONDS:
             self._flushed = now
             for run_key in list(self._epochs):
                 self._flush(run_key)
         if now - self._beaten >= HEARTBEAT_SECONDS and not self.outage:
             self._beaten = now
-            self._call(self._beat)
+            self._calls.add(self._beat)
 
     def close(self, status: Status, counts: Mapping[str, float], patience: float) -> None:
         """Stores what is left, ends open runs as KILLED, then the parent run.
@@ -171,27 +173,21 @@ class Recorder:
             patience: seconds to wait, during an outage, for the store to take anything.
 
         Raises:
-            TrackingError: it took nothing for longer; the spool keeps what it did not take.
+            TrackingError: it took nothing for longer, or refused; the spool keeps what it did not
+                take.
         """
         for run_key in list(self._epochs):
             self._flush(run_key)
 
         def close() -> None:
-            self._tracking.kill(list(self.open.values()))
-            self._tracking.finish_sweep(self._parent_id, status, counts)
+            for run_key in list(self.open):
+                self._about(run_key, lambda run_id: self._tracking.kill([run_id]))
+            complete = counts.get("runs_complete", 0) - len(self.unstored)
+            end = {**counts, "runs_complete": complete} if self.unstored else counts
+            worse: Status = "FAILED" if self.unstored and status == "FINISHED" else status
+            self._tracking.finish_sweep(self._parent_id, worse, end)
 
-        closing = self._call(close)
-        self._progress = time.monotonic()
-        while not closing.done():
-            # A store that works, but is slow, is left the time of its slowest call.
-            limit = patience if self.outage else max(patience, SLOW_SECONDS)
-            if time.monotonic() - self._progress >= limit:
-                break
-            wait_for([closing], 0.1)
-        self._give_up.set()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        if closing.cancelled() or closing.exception():
-            raise self.outage or TrackingError("the tracking store did not take all results")
+        self._calls.close(self._calls.add(close), patience)
 
     def _store(self, result: Result, first: int) -> None:
         """Stores a result whose run is open, but the epochs before index `first`."""
@@ -202,14 +198,17 @@ class Recorder:
         if result.profile:
             artifacts[PROFILE] = json.dumps(result.profile).encode()
 
-        def store() -> None:
-            run_id = self.open[key]
+        def store(run_id: str) -> None:
             self._tracking.log_epochs(run_id, result.epochs[first:], at)
             self._tracking.finish(run_id, result.metrics, artifacts, at)
             del self.open[key]
             self._spool.remove(key)
 
-        self._call(store)
+        def store_or_keep() -> None:
+            if not self._about(key, store):
+                self.unstored[result.run] = f"its result is on disk, but {self._refused[key]}"
+
+        self._calls.add(store_or_keep)
 
     def _end(self, run: RunSpec, store: Callable[[str], None], may_be_new: bool = False) -> None:
         """Ends a run that has no results."""
@@ -217,13 +216,35 @@ class Recorder:
         self._epochs.pop(run.run_key, None)
         self._stored.pop(run.run_key, None)
 
-        def end() -> None:
-            if may_be_new and run.run_key not in self.open:
-                return
-            store(self.open[run.run_key])
+        def store_and_forget(run_id: str) -> None:
+            store(run_id)
             del self.open[run.run_key]
 
-        self._call(end)
+        def end() -> None:
+            if not may_be_new or run.run_key in self.open:
+                self._about(run.run_key, store_and_forget)
+
+        self._calls.add(end)
+
+    def _about(self, run_key: str, store: Callable[[str], None]) -> bool:
+        """Makes a call about an open run; returns whether the store took it.
+
+        A run that it refuses (it was deleted, say) is told once, and forgotten.
+
+        Raises:
+            RefusedError: it refuses the invocation itself.
+        """
+        if run_key in self._refused:
+            return False
+        try:
+            store(self.open[run_key])
+        except RefusedError as error:
+            self._beat()  # raises if all of the invocation was deleted
+            run_id = self.open.pop(run_key)
+            self._refused[run_key] = str(error)
+            print(f"mimsweep: MLflow's run {run_id} is forgotten: {error}", file=sys.stderr)
+            return False
+        return True
 
     def _beat(self) -> None:
         self.cancelled = self._tracking.heartbeat(self._parent_id)
@@ -233,28 +254,11 @@ class Recorder:
         rows = epochs[first:]
         if rows:
             self._stored[run_key] = len(epochs)
-            self._call(lambda: self._tracking.log_epochs(self.open[run_key], rows, at))
-
-    def _call(self, function: Callable[[], T]) -> Future[T]:
-        call = self._thread.submit(self._persist, function)
-        self._calls.append(call)
-        return call
-
-    def _persist(self, function: Callable[[], T]) -> T:
-        """Makes a call until it succeeds, or it is time to give up."""
-        pause = 0.5
-        while True:
-            try:
-                result = function()
-            except TrackingError as error:
-                self.outage = error
-                if self._give_up.wait(pause):
-                    raise
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                self.outage = None
-                self._progress = time.monotonic()
-                return result
+            self._calls.add(
+                lambda: self._about(
+                    run_key, lambda run_id: self._tracking.log_epochs(run_id, rows, at)
+                )
+            )
 
 
 def _now() -> int:

@@ -29,6 +29,7 @@ from mimsweep.orchestrator.running.run import check_data
 from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
+from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 
@@ -65,6 +66,8 @@ def run_search(
     check_data(_datasets(search), options.data_dir)
     choice = choose_engine(options)
     tracking = open_tracking(search.name, options, view)
+    if owner := tracking.owner(search.name):  # before the trials that it makes are taken for dead
+        raise SweepBusyError(f"the search {search.name}", owner)
     study = Study(search, storage or journal(search))
     if study.closed:
         view.say(f"{len(study.closed)} trials that were cut off are closed, to be tried again")

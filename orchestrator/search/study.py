@@ -32,8 +32,8 @@ from mimsweep.orchestrator.search.reader import (
     as_tracking_errors,
     tracking_errors,
 )
+from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, Owner
-from mimsweep.orchestrator.tracking.writer import SweepBusyError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -93,8 +93,9 @@ class Study(StudyReader):
         attributes = self._study.user_attrs
         owner = Owner.from_tags(attributes.get(_OWNER) or {})
         this = Owner.this_process()
-        if owner and owner.alive() and (owner.host, owner.pid) != (this.host, this.pid):
-            raise SweepBusyError(f"the search {self.search.name} is being run already, by {owner}")
+        ours = owner and (owner.here, owner.pid) == (True, this.pid)
+        if owner and owner.alive() and not ours:
+            raise SweepBusyError(f"the search {self.search.name}", owner)
         known = attributes.get(_MEANING)
         meaning = self.search.meaning
         differs = [key for key in meaning if known and known.get(key) != meaning[key]]

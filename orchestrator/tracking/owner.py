@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -15,6 +17,7 @@ HEARTBEAT_SECONDS = 30.0
 STALE_SECONDS = 120.0
 
 _HOST, _PID, _STARTED = "mimsweep.host", "mimsweep.pid", "mimsweep.pid_started"
+_MACHINE = "mimsweep.machine"
 # psutil derives a start from the boot time, which moves a little as the clock is disciplined.
 _START_TOLERANCE = 2.0
 
@@ -29,24 +32,28 @@ class Owner:
         started: When the process started, seconds since the epoch. Tells it from a later process
             that was given the same pid.
         heartbeat: When it last said that it lives, seconds since the epoch.
+        machine: Its `this_machine`; empty if it is of a version that didn't say.
     """
 
     host: str
     pid: int
     started: float
     heartbeat: float
+    machine: str = ""
 
     @classmethod
     def this_process(cls) -> Owner:
         """The calling process, its heart beating now."""
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), time.time())
+        started = psutil.Process(pid).create_time()
+        return cls(socket.gethostname(), pid, started, time.time(), this_machine())
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Owner | None:
         """The owner that a parent run's tags name; None if they name none."""
         try:
-            return cls(tags[_HOST], int(tags[_PID]), float(tags[_STARTED]), float(tags[HEARTBEAT]))
+            times = float(tags[_STARTED]), float(tags[HEARTBEAT])
+            return cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""))
         except (KeyError, ValueError):
             return None
 
@@ -57,12 +64,21 @@ class Owner:
             _PID: str(self.pid),
             _STARTED: f"{self.started:.3f}",
             HEARTBEAT: f"{self.heartbeat:.3f}",
+            _MACHINE: self.machine,
         }
 
-    def alive(self) -> bool:
-        """Whether the process still runs: known on its own host, elsewhere by its heartbeat."""
+    @property
+    def here(self) -> bool:
+        """Whether its pid means the same process to us as to itself."""
         if self.host != socket.gethostname():
-            return time.time() - self.heartbeat <= STALE_SECONDS
+            return False
+        return self.machine == this_machine() or (not self.machine and self._runs())
+
+    def alive(self) -> bool:
+        """Whether the process still runs: seen if it is here, elsewhere by its heartbeat."""
+        return self._runs() if self.here else time.time() - self.heartbeat <= STALE_SECONDS
+
+    def _runs(self) -> bool:
         try:
             process = psutil.Process(self.pid)
             # A killed process stays as a zombie until its parent asks for it.
@@ -75,3 +91,15 @@ class Owner:
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
         return f"process {self.pid} on {self.host}, started {since}"
+
+
+def this_machine() -> str:
+    """Where a pid means one process: this boot of the kernel, and our PID namespace.
+
+    Containers of one host may share its name, and its boot, but not that.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return sys.platform  # there are no namespaces: the host's name tells it from others

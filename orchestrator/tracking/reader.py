@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,8 +13,17 @@ import pandas as pd
 
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
-from mimsweep.orchestrator.tracking.owner import Owner
-from mimsweep.orchestrator.tracking.runs import COMPLETE, PARENT, ROLE, RUN_KEY, SWEEP, Run
+from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
+from mimsweep.orchestrator.tracking.runs import (
+    ASKS,
+    CLAIM,
+    COMPLETE,
+    PARENT,
+    ROLE,
+    RUN_KEY,
+    SWEEP,
+    Run,
+)
 from mimsweep.orchestrator.tracking.store import all_pages, histories, refusal
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
@@ -58,6 +68,7 @@ class Reader:
         """`client` is an `MlflowClient`, or None if there is no store yet."""
         self.uri = uri
         self._opened = client
+        self._named: set[str] = set()
 
     @as_tracking_errors
     def complete(self, sweep: str) -> dict[str, str]:
@@ -95,7 +106,7 @@ class Reader:
     @as_tracking_errors
     def latest_parent(self, sweep: str) -> str | None:
         """The run_id of the newest invocation's parent run."""
-        parents = self._search(sweep, _PARENTS)
+        parents = self._parents(sweep)
         return parents[0].info.run_id if parents else None
 
     @as_tracking_errors
@@ -106,10 +117,10 @@ class Reader:
     @as_tracking_errors
     def sweeps(self) -> list[str]:
         """The sweeps in the store, by name."""
-        return sorted(each.name for each in self._experiments())
+        return sorted({each.tags[SWEEP] for each in self._experiments()})
 
     def _experiments(self) -> list[Any]:
-        """Those of sweeps."""
+        """Those of sweeps, newest first."""
         if self._opened is None:
             return []
         search = self._opened.search_experiments
@@ -134,8 +145,7 @@ class Reader:
     @as_tracking_errors
     def invocations(self, sweep: str) -> list[tracking_runs.Invocation]:
         """The parent runs of a sweep, oldest first."""
-        parents = self._search(sweep, _PARENTS)
-        return [tracking_runs.invocation(run) for run in reversed(parents)]
+        return [tracking_runs.invocation(run) for run in reversed(self._parents(sweep))]
 
     @as_tracking_errors
     def artifact_place(self) -> str | None:
@@ -151,32 +161,52 @@ class Reader:
             raise TrackingError(f"there is no tracking store at {self.uri} yet")
         return self._opened
 
-    def _experiment_id(self, sweep: str) -> str | None:
+    def _experiment(self, sweep: str) -> Any:  # noqa: ANN401
+        """The sweep's experiment, by its tag if it was renamed; None if there is none."""
         experiment = self._opened and self._opened.get_experiment_by_name(sweep)
+        if not experiment or experiment.tags.get(SWEEP) != sweep or _deleted(experiment):
+            renamed = (each for each in self._experiments() if each.tags[SWEEP] == sweep)
+            experiment = next(renamed, experiment)
         if not experiment:
             return None
-        experiment_id: str = experiment.experiment_id
-        if experiment.lifecycle_stage == "deleted":
+        if _deleted(experiment):
+            number = experiment.experiment_id
             raise TrackingError(
                 f"the MLflow experiment {sweep} was deleted: bring it back with `mlflow experiments"
-                f" restore --experiment-id {experiment_id}`, or remove it for good with `mlflow gc"
-                f" --experiment-ids {experiment_id}`"
+                f" restore --experiment-id {number}`, or remove it for good with `mlflow gc"
+                f" --experiment-ids {number}`"
             )
-        return experiment_id
+        return experiment
 
     def _search(self, sweep: str, *conditions: str) -> list[Run]:
-        """The sweep's runs, newest first."""
-        experiment_id = self._experiment_id(sweep)
-        if experiment_id is None:
+        """The sweep's runs, newest first, without what else is in its experiment."""
+        experiment = self._experiment(sweep)
+        if experiment is None:
             return []
-        return all_pages(
+        runs = all_pages(
             lambda token: self._client.search_runs(
-                [experiment_id],
+                [experiment.experiment_id],
                 " and ".join(conditions),
                 max_results=_RUNS_PER_PAGE,
                 page_token=token,
             )
         )
+        return [run for run in runs if self._is_whole(run)]
+
+    def _is_whole(self, run: Run) -> bool:
+        """Whether it is a run of ours; one that lost a tag by hand is named, once."""
+        tags, run_id = run.data.tags, run.info.run_id
+        if RUN_KEY in tags or tags.get(ROLE) == "sweep":
+            return True
+        if SWEEP in tags and run_id not in self._named:
+            self._named.add(run_id)
+            lost = ROLE if HEARTBEAT in tags else RUN_KEY
+            print(
+                f"mimsweep: MLflow's run {run_id} ({run.info.run_name}) has lost its tag {lost}: "
+                "it is passed over",
+                file=sys.stderr,
+            )
+        return False
 
     def _search_complete(self, sweep: str) -> list[Run]:
         """The newest complete run of each run_key."""
@@ -186,4 +216,16 @@ class Reader:
         return list(newest.values())
 
     def _owners(self, sweep: str) -> list[tuple[Run, Owner]]:
-        return tracking_runs.living_parents(self._search(sweep, _PARENTS, RUNNING))
+        return tracking_runs.living_parents(self._running_parents(sweep))
+
+    def _running_parents(self, sweep: str) -> list[Run]:
+        return self._search(sweep, _PARENTS, RUNNING)
+
+    def _parents(self, sweep: str) -> list[Run]:
+        """Those of invocations, newest first; one that only asked for the sweep is none."""
+        parents = self._search(sweep, _PARENTS)
+        return [run for run in parents if run.data.tags.get(CLAIM) != ASKS]
+
+
+def _deleted(experiment: Any) -> bool:  # noqa: ANN401
+    return bool(experiment.lifecycle_stage == "deleted")

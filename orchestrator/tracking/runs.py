@@ -16,6 +16,7 @@ from mimsweep.orchestrator.tracking.owner import Owner
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
 CANCEL, COMPLETE = "mimsweep.cancel", "mimsweep.complete"
+CLAIM, ASKS, HOLDS = "mimsweep.claim", "asks", "holds"
 REASON, ROLE = "mimsweep.reason", "mimsweep.role"
 WEIGHTS, SNAPSHOTS = "weights.safetensors", "snapshots.safetensors"
 PROFILE = "kl_per_dimension.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.errors import RefusedError, TrackingError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 
@@ -22,6 +22,11 @@ _SQLITE = "sqlite:///"
 _REACH_SECONDS = 13.0
 # One retry of 5 s each: MLflow's own patience (7 retries of 120 s) is for a server that was there.
 _FIRST_CONTACT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+# MLflow's codes of errors that stay: what was asked for was deleted or isn't allowed. All others
+# (a locked database is TEMPORARILY_UNAVAILABLE, a proxy's answer INTERNAL_ERROR) may pass.
+_PERMANENT = {
+    "INVALID_PARAMETER_VALUE", "INVALID_STATE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST",
+}  # fmt: skip
 
 
 Item = TypeVar("Item", covariant=True)
@@ -165,6 +170,8 @@ def refusal(uri: str, error: Exception, what: str = "tracking store") -> Trackin
     text = str(error) or type(error).__name__
     system = re.search(r"\[Errno -?\d+\] ([^:'\")]+)", text)
     text = system[1] if system else text.strip().splitlines()[0].split(". ")[0]
+    if getattr(error, "error_code", None) in _PERMANENT:
+        return RefusedError(without_secrets(uri, f"the {what} {uri} refused: {text}"))
     return TrackingError(without_secrets(uri, f"the {what} {uri} failed: {text}"))
 
 

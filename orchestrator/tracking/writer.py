@@ -10,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
-from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
+from mimsweep.orchestrator.tracking.claim import Claim, SweepBusyError
+from mimsweep.orchestrator.tracking.owner import Owner
 from mimsweep.orchestrator.tracking.reader import RUNNING, SCHEDULED, Reader, as_tracking_errors
 from mimsweep.orchestrator.tracking.runs import (
+    ASKS,
     CANCEL,
+    CLAIM,
     COMPLETE,
     PARENT,
     REASON,
     ROLE,
     RUN_KEY,
     SWEEP,
-    Run,
     Spec,
     Status,
 )
@@ -45,12 +46,6 @@ _POINTS_PER_CALL = 1000
 _REASON_CHARACTERS = 4000
 
 
-class SweepBusyError(TrackingError):
-    """Another living orchestrator runs this sweep: the request is refused, the store is fine."""
-
-    exit_code = 2
-
-
 class Tracking(Reader):
     """The store of the sweeps' runs.
 
@@ -63,10 +58,10 @@ class Tracking(Reader):
     and tagged `mimsweep.complete`. `finish` sets that tag when everything else is stored, so a run
     whose writer dies anywhere before is not complete, and is trained again.
 
-    Invariants: at most one living orchestrator has a RUNNING parent in a sweep. A child is RUNNING
-    only while its parent's orchestrator lives; whatever MLflow says, `statuses` tells it as KILLED
-    after that. Of several complete runs of one key the newest counts. A run that a user deletes in
-    MLflow is missing here too.
+    Invariants: at most one living orchestrator holds a sweep (`claim` says how), and who has lost
+    it writes nothing more. A child is RUNNING only while its parent's orchestrator lives; whatever
+    MLflow says, `statuses` tells it as KILLED after that. Of several complete runs of one key the
+    newest counts. A run that a user deletes in MLflow is missing here too.
 
     One thread makes all calls. Every method raises `TrackingError` if the store fails; SQLite is
     waited for up to 20 s while another process holds it.
@@ -87,6 +82,14 @@ class Tracking(Reader):
         """
         uri = resolve_uri(uri)
         super().__init__(uri, open_store(uri, MlflowClient, create))
+        self._claim: Claim | None = None
+
+    @property
+    def _owned(self) -> MlflowClient:
+        """The client, to write what is of a sweep that is still ours if it was started here."""
+        if self._claim:
+            self._claim.check()
+        return self._client
 
     @as_tracking_errors
     def start_sweep(
@@ -100,27 +103,32 @@ class Tracking(Reader):
         Raises:
             SweepBusyError: Another living orchestrator runs this sweep.
         """
-        experiment_id = self._experiment_id(sweep)
-        if experiment_id is None:
-            experiment_id = self._client.create_experiment(sweep, tags={_NOTE: description})
-        self._client.set_experiment_tag(experiment_id, SWEEP, sweep)
-        _refuse(sweep, self._owners(sweep))
-        own = {SWEEP: sweep, ROLE: "sweep", _NOTE: description, **Owner.this_process().tags()}
-        run = self._client.create_run(experiment_id, run_name=sweep, tags={**tags, **own})
+        experiment_id = self._open_experiment(sweep, description)
+        if owner := self.owner(sweep):
+            raise SweepBusyError(f"the sweep {sweep}", owner)
+        own = {SWEEP: sweep, ROLE: "sweep", _NOTE: description, CLAIM: ASKS}
+        tags = {**tags, **own, **Owner.this_process().tags()}
+        run = self._client.create_run(experiment_id, run_name=sweep, tags=tags)
         parent_id: str = run.info.run_id
-        # Two may come this far at once: the later gives way.
-        elder = [rival for rival in self._owners(sweep) if _age(rival[0]) < _age(run)]
-        if elder:
-            self.kill([parent_id])
-            _refuse(sweep, elder)
-        self._client.log_batch(parent_id, params=_params(params))
+        claim = Claim(self._client, sweep, run, lambda: self._running_parents(sweep))
+        try:
+            claim.get()
+        except SweepBusyError as error:  # they started at once
+            self.kill([parent_id], str(error))
+            raise
+        self._claim = claim
+        self.close_dead(sweep)
+        self._owned.log_batch(parent_id, params=_params(params))
         return parent_id
 
     @as_tracking_errors
     def heartbeat(self, parent_id: str) -> bool:
-        """Says that the orchestrator lives; returns whether `cancel` has asked it to stop."""
-        self._client.set_tag(parent_id, HEARTBEAT, f"{time.time():.3f}")
-        return CANCEL in self._client.get_run(parent_id).data.tags
+        """Says that the orchestrator lives; returns whether `cancel` has asked it to stop.
+
+        Raises:
+            SweepLostError: It was taken for dead, and the sweep isn't its own any more.
+        """
+        return self._claim.renew() if self._claim else False
 
     @as_tracking_errors
     def cancel(self, sweep: str) -> None:
@@ -134,19 +142,20 @@ class Tracking(Reader):
     ) -> None:
         """Stores what an invocation came to, on its parent run."""
         for name, value in tags.items():
-            self._client.set_tag(run_id, name, value)
+            self._owned.set_tag(run_id, name, value)
         self._log(run_id, [(0, metrics)])
 
     @as_tracking_errors
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Stores the files of a folder (figures, the table) as the run's artifacts."""
-        self._client.log_artifacts(run_id, str(folder))
+        self._owned.log_artifacts(run_id, str(folder))
 
     @as_tracking_errors
     def finish_sweep(self, parent_id: str, status: Status, counts: Mapping[str, float]) -> None:
         """Ends the parent run, whose children have ended; `counts` become its metrics."""
         self._log(parent_id, [(0, counts)])
-        self._client.set_terminated(parent_id, status)
+        self._owned.set_terminated(parent_id, status)
+        self._claim = None
 
     @as_tracking_errors
     def close_dead(self, sweep: str) -> list[str]:
@@ -177,12 +186,12 @@ class Tracking(Reader):
         common = {**tags, PARENT: parent_id, SWEEP: parent.data.tags[SWEEP]}
         run_ids = []
         for spec in specs:
-            run = self._client.create_run(
+            run = self._owned.create_run(
                 parent.info.experiment_id,
                 run_name=spec.run_name,
                 tags={**common, **own.get(spec.run_key, {}), RUN_KEY: spec.run_key},
             )
-            self._client.log_batch(run.info.run_id, params=_params(spec.model_dump()))
+            self._owned.log_batch(run.info.run_id, params=_params(spec.model_dump()))
             run_ids.append(run.info.run_id)
         return run_ids
 
@@ -211,8 +220,8 @@ class Tracking(Reader):
         """
         self._log(run_id, [(0, metrics)], at)
         self._log_files(run_id, artifacts)
-        self._client.set_terminated(run_id, "FINISHED")
-        self._client.set_tag(run_id, COMPLETE, "true")
+        self._owned.set_terminated(run_id, "FINISHED")
+        self._owned.set_tag(run_id, COMPLETE, "true")
 
     @as_tracking_errors
     def remeasure(
@@ -226,16 +235,30 @@ class Tracking(Reader):
     def fail(self, run_id: str, reason: str, artifacts: Mapping[str, bytes]) -> None:
         """Stores why the run failed (and e.g. its traceback) and ends it as FAILED."""
         self._log_files(run_id, artifacts)
-        self._client.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
-        self._client.set_terminated(run_id, "FAILED")
+        self._owned.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
+        self._owned.set_terminated(run_id, "FAILED")
 
     @as_tracking_errors
     def kill(self, run_ids: Sequence[str], reason: str = "") -> None:
         """Ends runs as KILLED, with the reason if there is one to tell."""
         for run_id in run_ids:
             if reason:
-                self._client.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
-            self._client.set_terminated(run_id, "KILLED")
+                self._owned.set_tag(run_id, REASON, reason[:_REASON_CHARACTERS])
+            self._owned.set_terminated(run_id, "KILLED")
+
+    def _open_experiment(self, sweep: str, description: str) -> str:
+        """The experiment_id of the sweep's experiment, which is made if it is new."""
+        if self._experiment(sweep) is None:
+            tags = {_NOTE: description, SWEEP: sweep}
+            try:
+                self._client.create_experiment(sweep, tags=tags)
+            except MlflowException:
+                if self._experiment(sweep) is None:  # or another start was quicker
+                    raise
+        experiment = self._experiment(sweep)
+        if experiment.tags.get(SWEEP) != sweep:
+            self._client.set_experiment_tag(experiment.experiment_id, SWEEP, sweep)
+        return str(experiment.experiment_id)
 
     def _log(
         self,
@@ -250,23 +273,14 @@ class Tracking(Reader):
             for name, value in metrics.items()
         ]
         for start in range(0, len(points), _POINTS_PER_CALL):
-            self._client.log_batch(run_id, points[start : start + _POINTS_PER_CALL])
+            self._owned.log_batch(run_id, points[start : start + _POINTS_PER_CALL])
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
+            self._owned.log_artifacts(run_id, folder)
 
 
 def _params(values: Mapping[str, object]) -> list[Param]:
     return [Param(name, tracking_runs.encode(value)) for name, value in values.items()]
-
-
-def _refuse(sweep: str, rivals: Sequence[tuple[Run, Owner]]) -> None:
-    for _, owner in rivals:
-        raise SweepBusyError(f"the sweep {sweep} is being run already, by {owner}")
-
-
-def _age(run: Run) -> tuple[int, str]:
-    return (run.info.start_time, run.info.run_id)

@@ -16,7 +16,7 @@ from mimsweep.orchestrator.errors import SpecError, TrackingError
 from mimsweep.orchestrator.files.search import Objective, Search
 from mimsweep.orchestrator.files.space import Dimension
 from mimsweep.orchestrator.search.study import Study
-from mimsweep.orchestrator.tracking.writer import SweepBusyError
+from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from tests.paths import ROOT
 
 NLL = Objective(metric="nll", direction="minimize")

@@ -7,15 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
+from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import STALE_SECONDS, Owner
-from mimsweep.orchestrator.tracking.writer import MlflowClient, SweepBusyError, Tracking
+from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.orchestrator.stores import start
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+LONG_AGO = time.time() - STALE_SECONDS - 1
+CONTAINED = Owner(socket.gethostname(), 2**22, LONG_AGO, LONG_AGO, "another PID namespace")
 
 ORCHESTRATOR = """
 import sys, time
@@ -85,11 +90,28 @@ def test_of_two_that_start_at_once_the_later_gives_way(
     ("owner", "alive"),
     [
         (Owner.this_process(), True),
-        (Owner(socket.gethostname(), os.getpid(), time.time() - 1e5, time.time()), False),
+        (replace(Owner.this_process(), heartbeat=LONG_AGO), True),
+        (replace(Owner.this_process(), started=LONG_AGO), False),
         (Owner("elsewhere", 1, 0.0, time.time() + 3600), True),
-        (Owner("elsewhere", 1, 0.0, time.time() - STALE_SECONDS - 1), False),
+        (Owner("elsewhere", 1, 0.0, LONG_AGO), False),
+        (replace(CONTAINED, heartbeat=time.time() + 3600), True),
+        (replace(CONTAINED, heartbeat=LONG_AGO), False),
+        (replace(Owner.this_process(), heartbeat=LONG_AGO, machine=""), True),
+        (replace(CONTAINED, heartbeat=time.time() + 3600, machine=""), True),
+        (replace(CONTAINED, heartbeat=LONG_AGO, machine=""), False),
     ],
-    ids=["this process", "pid given to another", "heart beats elsewhere", "stopped elsewhere"],
+    ids=[
+        "this process",
+        "this process, silent",
+        "pid given to another",
+        "heart beats elsewhere",
+        "stopped elsewhere",
+        "heart beats in a container of our name",
+        "stopped in a container of our name",
+        "this process, of an older version",
+        "heart beats somewhere, of an older version",
+        "stopped somewhere, of an older version",
+    ],
 )
 def test_owner_lives(owner: Owner, alive: bool) -> None:
     assert owner.alive() == alive

@@ -1,0 +1,87 @@
+"""Calls to the tracking store: made in order by one thread, again and again until it takes them."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from typing import Any, TypeVar
+
+from mimsweep.orchestrator.errors import RefusedError, TrackingError
+
+T = TypeVar("T")
+
+SLOW_SECONDS = 10.0
+"""How long a call to a store that works may take, at the end of an invocation."""
+
+LONGEST_PAUSE = 10.0
+"""Seconds between two tries of a call that fails."""
+
+
+class Calls:
+    """The calls of one invocation.
+
+    Attributes:
+        outage: what the store said when it failed last; None while it works.
+    """
+
+    def __init__(self) -> None:
+        self.outage: TrackingError | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._calls: list[Future[Any]] = []
+        self._give_up = threading.Event()
+        self._progress = time.monotonic()
+
+    def add(self, function: Callable[[], T]) -> Future[T]:
+        """Has a call made after those that were added before."""
+        call = self._thread.submit(self._persist, function)
+        self._calls.append(call)
+        return call
+
+    def check(self) -> None:
+        """Raises what a call has raised: a mistake of ours, or the store's refusal."""
+        for call in [call for call in self._calls if call.done()]:
+            self._calls.remove(call)
+            call.result()
+
+    def close(self, last: Future[None], patience: float) -> None:
+        """Waits for the last call.
+
+        Args:
+            last: from `add`.
+            patience: seconds to wait, during an outage, for the store to take anything.
+
+        Raises:
+            TrackingError: the store took nothing for longer, or refused.
+        """
+        self._progress = time.monotonic()
+        while not last.done():
+            # A store that works, but is slow, is left the time of its slowest call.
+            limit = patience if self.outage else max(patience, SLOW_SECONDS)
+            if time.monotonic() - self._progress >= limit:
+                break
+            wait_for([last], 0.1)
+        self._give_up.set()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if last.cancelled():
+            raise self.outage or TrackingError("the tracking store did not take all results")
+        if error := last.exception():
+            raise self.outage or error
+
+    def _persist(self, function: Callable[[], T]) -> T:
+        """Makes a call until it succeeds, is refused, or it is time to give up."""
+        pause = 0.5
+        while True:
+            try:
+                result = function()
+            except RefusedError:
+                raise
+            except TrackingError as error:
+                self.outage = error
+                if self._give_up.wait(pause):
+                    raise
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self.outage = None
+                self._progress = time.monotonic()
+                return result
