@@ -14,3 +14,14 @@ def data_dir() -> Path:
     if not (folder / "FashionMNIST" / "raw").is_dir():
         pytest.skip(f"no image sets in {folder}; set MIMSWEEP_DATA_DIR to a folder that has them")
     return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    for name in ("MLFLOW_TRACKING_URI", "MIMSWEEP_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder

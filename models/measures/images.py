@@ -28,7 +28,7 @@ from mimsweep.models.losses.hvae import encoded
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.knn import knn_accuracy
 from mimsweep.models.measures.ksg import ksg_ceiling, ksg_mutual_information
-from mimsweep.models.measures.two_level import AT_ONCE, latents_used, noise_of_z
+from mimsweep.models.measures.two_level import AT_ONCE, batches, latents_used, noise_of_z
 from mimsweep.models.nets.hvae import TwoLevel
 from mimsweep.models.streams import generator
 
@@ -135,11 +135,9 @@ def latents(net: TwoLevel, x: Tensor, split: str, seed: int) -> np.ndarray:
         split: whose images they are; each has noise of its own.
         seed: of the run.
     """
-    device = next(net.parameters()).device
-    tensors = (x, *noise_of_z(len(x), net.z_dim, split, seed))
     parts = []
-    for batch in zip(*(tensor.split(AT_ONCE[device.type]) for tensor in tensors), strict=True):
-        images, noise_z2, noise_z1 = (tensor.to(device).float() for tensor in batch)
+    noise = noise_of_z(len(x), net.z_dim, split, seed)
+    for images, noise_z2, noise_z1 in batches(net, x, *noise):
         z2 = net.q_z2(images).sample(noise_z2)
         z1 = net.q_z1(net.features(images), z2).sample(noise_z1)
         parts.append(torch.cat([z1, z2], dim=1).cpu())

@@ -10,12 +10,13 @@ With z = (z1, z2), q(z|x) = q(z2|x) q(z1|x, z2), p(z) = p(z1|z2) p(z2): what is 
 - rate      mean log q(z|x) − log p(z), by one sample, as the distortion, −mean log p(x|z), is
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from mimsweep.models.densities.normal import Normal
 from mimsweep.models.densities.vampprior import Prior
-from mimsweep.models.losses.hvae import encoded
 from mimsweep.models.measures.bounds import summary, sums_of_rows
 from mimsweep.models.measures.collapse import Measured, active_units, kl_between_normals
 from mimsweep.models.nets.hvae import TwoLevel
@@ -34,6 +35,13 @@ def noise_of_z(count: int, z_dim: int, split: str, seed: int) -> tuple[Tensor, T
     return noise[:, 0], noise[:, 1]
 
 
+def batches(net: TwoLevel, *tensors: Tensor) -> Iterator[list[Tensor]]:
+    """Yields what a network sees at once of tensors with shape (N, ·), float32, on its device."""
+    device = next(net.parameters()).device
+    for parts in zip(*(tensor.split(AT_ONCE[device.type]) for tensor in tensors), strict=True):
+        yield [part.to(device).float() for part in parts]
+
+
 @torch.no_grad()
 def latents_used(net: TwoLevel, x: Tensor, seed: int) -> Measured:
     """Returns the bounds of I(x; z), what z costs, and the numbers of each dimension.
@@ -43,28 +51,22 @@ def latents_used(net: TwoLevel, x: Tensor, seed: int) -> Measured:
         x: bits of the test set, with shape (N, 784).
         seed: of the run.
     """
-    device = next(net.parameters()).device
-    noise = (*noise_of_z(len(x), net.z_dim, "test", seed), _again(len(x), net.z_dim, seed))
-    batches = zip(*(values.split(AT_ONCE[device.type]) for values in (x, *noise)), strict=True)
+    noise = noise_of_z(len(x), net.z_dim, "test", seed)
+    again, _ = noise_of_z(len(x), net.z_dim, "test again", seed)
     prior = net.prior()
-    parts = [_of_images(net, prior, *(v.to(device).float() for v in batch)) for batch in batches]
+    parts = [_of_images(net, prior, *batch) for batch in batches(net, x, *noise, again)]
     found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def log_density(rows: slice) -> Tensor:
         return _log_density(net, found, rows)
 
-    at_once = max(1, PAIRS_AT_ONCE * AT_ONCE[device.type] // len(x))
+    at_once = max(1, PAIRS_AT_ONCE * AT_ONCE[found["z2"].device.type] // len(x))
     bounds = summary(sums_of_rows(log_density, len(x), at_once))
     mean, other = (found[name] - found[name].mean(0) for name in ("mean", "mean_again"))
     variance = (mean * other).double().mean(0)
     profile = {"kl": found["kl"].double().mean(0).tolist(), "variance": variance.tolist()}
     costs = {name: float(found[name].double().mean()) for name in ("rate", "distortion")}
     return Measured({**bounds, **costs, "active_units": active_units(profile)}, profile)
-
-
-def _again(count: int, z_dim: int, seed: int) -> Tensor:
-    """Returns the noise of another z2, with shape (N, Z)."""
-    return noise_of_z(count, z_dim, "test again", seed)[0]
 
 
 def _of_images(
@@ -80,20 +82,21 @@ def _of_images(
         z1_noise: with shape (B, Z).
         again: of another z2, with shape (B, Z).
     """
-    terms = encoded(net, prior, x, z2_noise[None], z1_noise[None])
     q_z2, features = net.q_z2(x), net.features(x)
     z2 = q_z2.sample(z2_noise)
     q_z1, p_z1 = net.q_z1(features, z2), net.p_z1(z2)
+    z1 = q_z1.sample(z1_noise)
+    log_q_z = q_z2.log_prob_of_sample(z2_noise) + q_z1.log_prob_of_sample(z1_noise)
     q_z1_again = net.q_z1(features, q_z2.sample(again))
     kl = [kl_between_normals(q_z1, p_z1), kl_between_normals(q_z2, Normal(0 * q_z2.mean, 1.0))]
     return {
-        "z1": q_z1.sample(z1_noise),
+        "z1": z1,
         "z2": z2,
         "features": features,
         "z2_mean": q_z2.mean,
         "z2_scale": torch.as_tensor(q_z2.scale),
-        "rate": (terms.q - terms.z1 - terms.z2)[0],
-        "distortion": -terms.x[0],
+        "rate": log_q_z - p_z1.log_prob(z1) - prior.log_prob(z2),
+        "distortion": -net.p_x(z1, z2, x).log_prob(x),
         "kl": torch.cat(kl, dim=1),
         "mean": torch.cat([q_z1.mean, q_z2.mean], dim=1),
         "mean_again": torch.cat([q_z1_again.mean, q_z2.mean], dim=1),

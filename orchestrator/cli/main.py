@@ -141,7 +141,8 @@ def run(
     with view() as shown:
         outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
     end(outcome)
-    click.echo(f"`mimsweep figures {sweep}` draws it, `mimsweep ui` shows its runs", err=True)
+    if str(sweep) != "-":  # the standard input has been read
+        click.echo(f"`mimsweep figures {sweep}` draws it, `mimsweep ui` shows its runs", err=True)
 
 
 @main.command()

@@ -23,12 +23,10 @@ grid: {z_dim: [2, 3, 4, 5]}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "edited.yaml").write_text(SWEEP)
-    Tracking(uri(tmp_path))
-    return tmp_path
+def folder(here: Path) -> Path:
+    (here / "edited.yaml").write_text(SWEEP)
+    Tracking(uri(here))
+    return here
 
 
 def uri(folder: Path) -> str:

@@ -21,12 +21,9 @@ claims:
 """
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_verify_calls_them_what_they_are(
-    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
+def test_verify_calls_them_what_they_are(value: float) -> None:
     Path("a.yaml").write_text(SWEEP)
     runs = package.load("a.yaml").runs
     tracking = Tracking("sqlite:///mlflow.db")

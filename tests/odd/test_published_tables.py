@@ -29,10 +29,8 @@ POINTS = [
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.yaml").write_text(SWEEP)
-    return tmp_path
+def _sweep(here: Path) -> None:
+    (here / "a.yaml").write_text(SWEEP)
 
 
 READ = {

@@ -32,12 +32,10 @@ main(sys.argv[1:])
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "rivals.yaml").write_text(SWEEP)
-    Tracking(uri(tmp_path))
-    return tmp_path
+def folder(here: Path) -> Path:
+    (here / "rivals.yaml").write_text(SWEEP)
+    Tracking(uri(here))
+    return here
 
 
 def uri(folder: Path) -> str:

@@ -37,12 +37,9 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.yaml").write_text(SEARCH)
-    (tmp_path / "toy.yaml").write_text(GOOD)
-    return tmp_path
+def _files(here: Path) -> None:
+    (here / "small.yaml").write_text(SEARCH)
+    (here / "toy.yaml").write_text(GOOD)
 
 
 @pytest.fixture

@@ -40,11 +40,7 @@ FROM_STDIN = [["validate"], ["plan"], ["run"], ["status"], ["results"], ["figure
               ["cancel"], ["verify"], ["measure"], ["search"]]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def piped(text: str, *arguments: str) -> Result:

@@ -43,17 +43,6 @@ def client(uri: str) -> MlflowClient:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in."""
-    for name in ("MLFLOW_TRACKING_URI", "MIMSWEEP_DATA_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
 def sweep(here: Path) -> Path:
     (here / "toy.yaml").write_text(GOOD)
     return here / "toy.yaml"
