@@ -20,6 +20,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from mimsweep.orchestrator.tracking.runs import PROFILE
 from tests import faults
 from tests.bench import MIMSWEEP, Bench
 
@@ -176,7 +177,7 @@ def test_a_sweep_outlives_an_outage_of_the_server(
     assert experiment.artifact_location.startswith("mlflow-artifacts:")
     runs = client.search_runs([experiment.experiment_id], "tags.`mimsweep.complete` = 'true'")
     names = {file.path for file in client.list_artifacts(runs[0].info.run_id)}
-    assert names == {"spec.yaml", "weights.safetensors"}
+    assert names == {"spec.yaml", PROFILE, "weights.safetensors"}
 
 
 def test_doctor_knows_a_server(server: Server, tmp_path: Path) -> None:
