@@ -7,21 +7,24 @@ import inspect
 import os
 import sysconfig
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
+from typing import Any
 
 
 class UserError(Exception):
     """What a user gave is wrong; the message says all: what, where, and what to do about it."""
 
 
-def defined_at(thing: object) -> str:
+def defined_at(thing: Any) -> str:  # noqa: ANN401
     """Returns where a class or function is defined, `ring.py:14`, or the class of an object.
 
     Where there is no file, as in a notebook, it is what Python calls it.
     """
-    thing = getattr(thing, "func", thing)  # of a partial
+    if isinstance(thing, partial):
+        thing = thing.func
     if not (inspect.isclass(thing) or inspect.isroutine(thing)):
         thing = type(thing)
     try:

@@ -134,7 +134,8 @@ class UsersData:
             span = exact.amax(0) - exact.amin(0)
             lost = (exact - fitted.double()).abs().amax(0) > span / 1000
             # The span of a column that is one number may be what float64 itself rounds off.
-            if (lost & (span > 1e-12 * exact.abs().amax(0))).any():
+            lost &= span > 1e-12 * exact.abs().amax(0)
+            if lost.any():
                 column = int(lost.int().argmax())
                 raise self.wrong(
                     f"column {column}, from 0, of the items of {call} is of {items.dtype}, and "
