@@ -8,20 +8,33 @@ files are checked without it.
 
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
+
+from mimsweep.models import places
+from mimsweep.models.places import UserError, raised_at, shown
 
 VARIABLE = "MIMSWEEP_IMPORT"
 GROUP = "mimsweep.extensions"
 
+# The names that are ours: `orchestrator.files.choices` says what each stands for.
+OUR_DATA = re.compile(
+    r"toy(0|-?[1-9]\d*)(_\d+)?|toy[A-Za-z][A-Za-z0-9]*|pca-fashion-mnist\d+(-study)?"
+    r"|(dynamic_)?mnist|fashion-mnist|dynamic_fashion_mnist|omniglot",
+    re.IGNORECASE,
+)
+OUR_MODELS = re.compile(r"a?mim|vae|ae|(conv|pixel)hvae_2level(-[as]?mim)?")
+OUR_DENSITIES = re.compile(r"anchor|prior|marginal|gmm-marginal")
 
-class RegistrationError(Exception):
+
+class RegistrationError(UserError):
     """A module that registers can't be imported; the message names its file and line."""
 
 
@@ -59,6 +72,13 @@ DATA: dict[str, Data] = {}
 LOSSES: dict[str, Loss] = {}
 DENSITIES: dict[str, Callable[..., Any]] = {}
 
+_NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
+_origins: dict[tuple[str, str], tuple[str, str]] = {}
+"""Of each kind and name, the module's file (its name where it has none) and `file:line`."""
+
+_importing: list[str] = []
+"""The modules that are being imported by `load`: each of their lines is run once."""
+
 
 def data(
     name: str,
@@ -69,11 +89,13 @@ def data(
     known: bool = False,
 ) -> None:
     """Registers a data set, a value of `dataset`; arguments as for `Data`."""
+    _take("data set", name, OUR_DATA, DATA)
     DATA[name] = Data(dims, load, binary, known)
 
 
 def loss(name: str, function: Callable[..., Any], *, decoder_samples: bool = False) -> None:
     """Registers a loss, a value of `model`; arguments as for `Loss`."""
+    _take("model", name, OUR_MODELS, LOSSES)
     LOSSES[name] = Loss(function, decoder_samples)
 
 
@@ -85,7 +107,35 @@ def density(name: str, make: Callable[..., Any]) -> None:
         make: (prefix of names of weights, dims, components, min_scale) to an object with `shapes`,
             `start` and `__call__` as `models.densities.learned.Gaussian` has them.
     """
+    _take("distribution", name, OUR_DENSITIES, DENSITIES)
     DENSITIES[name] = make
+
+
+def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, object]) -> None:
+    """Notes who has a name, unless it is one of ours or another module's.
+
+    The same module may register it again: imported under a second name, reloaded, or a cell of a
+    notebook that was edited.
+    """
+    frame = sys._getframe(2)
+    file = frame.f_globals.get("__file__")
+    module = os.path.realpath(file) if file else str(frame.f_globals.get("__name__"))
+    at = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RegistrationError(
+            f"{at}: {name!r} is not allowed as the name of a {kind}; it must begin with a letter, "
+            "and have letters, digits, and . _ + - alone, at most 64"
+        )
+    if ours.fullmatch(name):
+        raise RegistrationError(f"{at}: {name} is a {kind} of ours; give yours another name")
+    if name in table:
+        other, where = _origins[kind, name]
+        if other != module or (_importing and where != at):
+            raise RegistrationError(
+                f"{at}: the {kind} {name} is registered already, in {where}; give one of the two "
+                "another name"
+            )
+    _origins[kind, name] = (module, at)
 
 
 @cache
@@ -95,7 +145,7 @@ def load() -> None:
     Raises:
         RegistrationError: one can't be imported.
     """
-    modules = [name for name in os.environ.get(VARIABLE, "").split(",") if name]
+    modules = _modules()
     if modules and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     for name in modules:
@@ -107,19 +157,46 @@ def load() -> None:
 def _import(name: str, load: Callable[[], object]) -> None:
     if "/" in name or name.endswith(".py"):
         raise RegistrationError(f"{name} is a file; give the module's name, {Path(name).stem}")
+    _importing.append(name)
     try:
-        load()
+        with redirect_stdout(sys.stderr):  # the standard output may be a table, or JSON
+            load()
     except (Exception, SystemExit) as error:
-        place = _place(error)
-        if not place:  # the module itself isn't there
+        if not raised_at(error, packages()):  # the module itself isn't there
             raise RegistrationError(f"{name}: {error}") from error
-        raise RegistrationError(f"{place}{type(error).__name__}: {error}") from error
+        raise RegistrationError(told(error)) from error
+    finally:
+        _importing.remove(name)
 
 
-def _place(error: BaseException) -> str:
-    """Returns the file and line of a user's that an error is from, with a colon, or nothing."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}: "
-    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    own = [f for f in frames if f.filename not in (__file__, importlib.__file__)]
-    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+def packages() -> set[str]:
+    """Returns the top-level names of the modules that register, which may be installed."""
+    names = [*_modules(), *(point.module for point in entry_points(group=GROUP))]
+    return {name.partition(".")[0] for name in names}
+
+
+def told(error: BaseException) -> str:
+    """Returns what is wrong in a sentence, with its place if it is in a user's code."""
+    return places.told(error, packages())
+
+
+@contextmanager
+def users_code(wrong: type[Exception]) -> Iterator[None]:
+    """Runs a user's code in the program's own process.
+
+    What it prints goes where our messages go, as the standard output may be a table or JSON.
+
+    Args:
+        wrong: the error that says, in a sentence, what the code raised.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, UserError) or raised_at(error, packages()):
+            raise wrong(told(error)) from error
+        raise
+
+
+def _modules() -> list[str]:
+    return [name for name in os.environ.get(VARIABLE, "").split(",") if name]

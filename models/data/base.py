@@ -4,12 +4,14 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from mimsweep.models.places import UserError
+
 Split = Literal["train", "test", "final", "knn"]
 """`train` and `test` are those of an epoch, `final` is the test set of the final evaluation, `knn`
 the new pass over the training data whose latents serve as neighbours."""
 
 
-class DataError(Exception):
+class DataError(UserError):
     """A data set can't be had; the message says why and what to do, in one sentence."""
 
 

@@ -9,6 +9,7 @@ from mimsweep.models.data.grey import load_mnist
 from mimsweep.models.data.pca import load_pca_fashion_mnist
 from mimsweep.models.data.text import text_mixture
 from mimsweep.models.data.toys import toy_mixture
+from mimsweep.models.data.users import load_users
 
 
 def load(name: str, data_dir: Path) -> DataSet:
@@ -36,8 +37,7 @@ def load(name: str, data_dir: Path) -> DataSet:
         return load_pca_fashion_mnist(int(match[1]), data_dir, as_study=bool(match[2]))
     registry.load()
     if name in registry.DATA:
-        data: DataSet = registry.DATA[name].load(data_dir)
-        return data
+        return load_users(name, data_dir)
     raise DataError(
         f"{name}: no such data set; there are toy<K> and toy<K>_<D> (toy4, toy4_20), "
         "toy<TEXT> (toyMIM), the same with a capital T, mnist, fashion-mnist and "

@@ -27,6 +27,16 @@ from mimsweep.models.layout import Weights
 from mimsweep.models.streams import generator
 
 
+class Distribution(Protocol):
+    """What p(z) and q(x) are at some weights."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns the log-density at x with shape (R, B, F): nats, with shape (R, B)."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Returns a sample, with shape (R, B, F), by noise with that shape or, to choose, more."""
+
+
 class LearnedDensity(Protocol):
     """A density without a condition."""
 
@@ -36,7 +46,7 @@ class LearnedDensity(Protocol):
     def start(self, seed: int) -> dict[str, Tensor]:
         """Returns what one run's weights start at, by name."""
 
-    def __call__(self, weights: Weights, items: int) -> Density:
+    def __call__(self, weights: Weights, items: int) -> Distribution:
         """Returns the density over (R, B, F) of B items."""
 
 

@@ -1,9 +1,9 @@
 """Losses by name."""
 
-from mimsweep.models import registry
 from mimsweep.models.losses.ae import ae
 from mimsweep.models.losses.base import LossFunction, Objective
 from mimsweep.models.losses.mim import amim, mim
+from mimsweep.models.losses.users import users_loss
 from mimsweep.models.losses.vae import vae
 from mimsweep.models.nets.latent import LatentModel
 
@@ -12,7 +12,7 @@ LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": a
 
 def loss_function(name: str) -> LossFunction:
     """Returns the loss called `name`, ours or a user's."""
-    return LOSSES[name] if name in LOSSES else registry.LOSSES[name].function
+    return LOSSES[name] if name in LOSSES else users_loss(name)
 
 
 def objective(

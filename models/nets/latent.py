@@ -16,6 +16,7 @@ from mimsweep.models.densities.bernoulli import Bernoulli
 from mimsweep.models.densities.learned import Bits, Gaussian, LearnedDensity
 from mimsweep.models.densities.mixture import Density, Mixture, normalised
 from mimsweep.models.densities.normal import Normal, standard_normal_log_prob
+from mimsweep.models.densities.users import UsersDensity, users_density
 from mimsweep.models.densities.vampprior import StackedVampPrior
 from mimsweep.models.layout import Weights
 from mimsweep.models.nets.mlp import Mlp
@@ -235,10 +236,11 @@ class LatentModel:
         assert log_p_x is not None
         return log_p_x
 
-    def _added(self, prefix: str, name: str, dims: int, components: int) -> LearnedDensity | None:
+    def _added(self, prefix: str, name: str, dims: int, components: int) -> UsersDensity | None:
         """Returns a distribution that a user has registered, or None."""
-        make = registry.DENSITIES.get(name)
-        return make(prefix, dims, components, self.min_scale) if make else None
+        if name not in registry.DENSITIES:
+            return None
+        return users_density(name, prefix, dims, components, self.min_scale)
 
     def _normal(self, out: Tensor) -> Normal:
         mean, log_scale = out.chunk(2, dim=-1)

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 
 from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -44,14 +45,16 @@ class InlineEngine:
                 time.sleep(timeout)
             return events
         deadline = time.monotonic() + timeout
-        for event in self._training:
-            events.append(event)
-            if isinstance(event, CohortEnded | CohortLost):
-                self._end()
-            if isinstance(event, CohortLost):
-                print(event.details, file=sys.stderr)
-            if time.monotonic() >= deadline:
-                break
+        # What a user's code prints must not be taken for ours: JSON, for one.
+        with redirect_stdout(sys.stdout if sys.stdout.isatty() else sys.stderr):
+            for event in self._training:
+                events.append(event)
+                if isinstance(event, CohortEnded | CohortLost):
+                    self._end()
+                if isinstance(event, CohortLost):
+                    print(event.details, file=sys.stderr)
+                if time.monotonic() >= deadline:
+                    break
         return events
 
     def command(self, cohort: int, command: Command) -> None:

@@ -107,8 +107,9 @@ class _Worker:
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(parents=True, exist_ok=True)
-        # -P: a folder `models` where the user happens to be is not ours.
-        command = [sys.executable, "-P", "-m", "mimsweep.orchestrator.engines.worker"]
+        # -P: a folder `models` where the user happens to be is not ours. -u: what a user's code
+        # prints is in the log when the worker is killed.
+        command = [sys.executable, "-P", "-u", "-m", "mimsweep.orchestrator.engines.worker"]
         with theirs, log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal is the orchestrator's to handle.
             self._process = subprocess.Popen(

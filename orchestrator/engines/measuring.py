@@ -1,9 +1,9 @@
 """Measures a trained run anew, from its stored weights, as its training did."""
 
-import torch
 from safetensors.torch import load
+from torch import Tensor
 
-from mimsweep.models import registry
+from mimsweep.models import registry, settings
 from mimsweep.models.data.binarised import load_images
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.training.cohort import measure
@@ -21,9 +21,12 @@ def measured(run: RunSpec, weights: bytes, place: Place) -> Measured:
         weights: content of its safetensors file.
         place: where.
     """
-    torch.set_num_threads(1)
     registry.load()
-    tensors = load(weights)
+    with settings.ours():
+        return _measured(run, load(weights), place)
+
+
+def _measured(run: RunSpec, tensors: dict[str, Tensor], place: Place) -> Measured:
     if not run.of_images:
         return measure(cohort_of([run]), data_of(run.dataset, place), tensors, place.device)
     images = load_images(run.dataset, place.data_dir, run.train_items, run.test_items)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from mimsweep.models import registry
+from mimsweep.models import registry, settings
 from mimsweep.models.data.base import DataSet
 from mimsweep.models.data.binarised import ImageSet, load_images
 from mimsweep.models.data.cache import Cached
@@ -55,18 +55,17 @@ def train(
     Yields:
         the events of the cohort (see `orchestrator.engines.base`), its end or loss the last.
     """
-    # One thread: a run's numbers don't depend on its cohort only where no sum is split.
-    torch.set_num_threads(1)
     try:
         registry.load()
-        yield from _Cohort(runs, place).train(commands)
+        with settings.ours():
+            yield from _Cohort(runs, place).train(commands)
         yield CohortEnded(number)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        yield CohortLost(number, reason, traceback.format_exc(), _too_large(error))
+    except (Exception, SystemExit) as error:  # a user's code may exit
+        details = traceback.format_exc()
+        yield CohortLost(number, registry.told(error), details, _too_large(error))
 
 
-def _too_large(error: Exception) -> bool:
+def _too_large(error: BaseException) -> bool:
     """Whether the device ran out of memory (torch has no class of its own for a CPU that did)."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -5,6 +5,7 @@ then cohorts (number, runs), and, while one is in training, commands to it. It e
 end is closed, so no worker outlives its orchestrator by more than an epoch.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -36,3 +37,6 @@ def _commands(pipe: Connection) -> Iterator[Command]:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a thread that a user's code has started may never end

@@ -112,13 +112,18 @@ def is_binary(dataset: str) -> bool:
 def is_known(dataset: str) -> bool:
     """Returns whether the true P(x) of a data set is known."""
     if _ours(dataset):
-        return dataset[:3].lower() == "toy"
+        return is_toy(dataset)
     return bool(_registered("DATA")[dataset].known)
 
 
+def is_toy(dataset: str) -> bool:
+    """Returns whether a data set is a mixture of ours, made of nothing but its name."""
+    return bool(_TOY.fullmatch(dataset) or _TEXT.fullmatch(dataset))
+
+
 def _ours(dataset: str) -> bool:
-    patterns = (_TOY, _TEXT, _PCA)
-    return dataset in (*BITS, *IMAGE_SETS) or any(p.fullmatch(dataset) for p in patterns)
+    files = dataset in (*BITS, *IMAGE_SETS) or bool(_PCA.fullmatch(dataset))
+    return files or is_toy(dataset)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

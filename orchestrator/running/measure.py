@@ -15,7 +15,7 @@ from mimsweep.orchestrator.engines.base import Place
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
-from mimsweep.orchestrator.running.run import check_data
+from mimsweep.orchestrator.running.run import batch_sizes, check_data
 from mimsweep.orchestrator.tracking.runs import PROFILE, WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking
 
@@ -52,7 +52,7 @@ def measure_sweep(
     store = Tracking(uri, create=False)
     complete = store.complete(sweep.name)
     runs = [run for run in sweep.runs if run.run_key in complete]
-    check_data({run.dataset for run in runs}, data_dir)
+    check_data(batch_sizes(runs), data_dir)
     count = min(workers or len(os.sched_getaffinity(0)), len(runs))
     if not count:
         return
@@ -85,6 +85,7 @@ def _prepare() -> None:
 
 def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> Numbers | str:
     """Returns what is measured of a run, or why nothing is."""
+    from mimsweep.models.registry import told
     from mimsweep.orchestrator.engines.measuring import measured  # torch, in these processes alone
 
     try:
@@ -96,5 +97,5 @@ def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> Numbers | st
     try:
         found = measured(run, weights, place)
         return found.metrics, found.profile
-    except Exception as error:  # weights cut off, of another version, or a user's code
-        return f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # weights cut off, another version's, a user's code
+        return told(error)

@@ -1,6 +1,6 @@
 """`mimsweep run`: from a sweep to complete runs in the store."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from mimsweep.orchestrator.engines.base import Engine
 from mimsweep.orchestrator.engines.choice import Choice
 from mimsweep.orchestrator.engines.forgetting import forget
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.choices import IMAGE_SETS
+from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
+from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.planning import plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome
@@ -33,7 +34,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
     choice = None if options.engine == "ray" else choose_engine(options)
-    check_data({run.dataset for run in sweep.runs}, options.data_dir)
+    check_data(batch_sizes(sweep.runs), options.data_dir)
     if choice and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
@@ -78,20 +79,37 @@ def _run(
     return outcome
 
 
-def check_data(datasets: Collection[str], data_dir: Path) -> None:
-    """Loads, or downloads, the data sets that come as files before anything is started."""
-    names = sorted(name for name in datasets if not name.lower().startswith("toy"))
+def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
+    """Returns the batch sizes that each data set is used with."""
+    found: dict[str, set[int]] = {}
+    for run in runs:
+        found.setdefault(run.dataset, set()).add(run.batch_size)
+    return found
+
+
+def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> None:
+    """Loads, or downloads, data sets before anything is started, and tries those of a user's.
+
+    Args:
+        batch_sizes: those that each data set is used with, by its name; toys are passed over.
+        data_dir: where data sets are.
+
+    Raises:
+        SpecError: one is missing, or isn't what a data set is held to.
+    """
+    names = sorted(name for name in batch_sizes if not is_toy(name))
     if not names:
         return
-    from mimsweep.models.data.base import DataError  # torch, only for who needs it
-    from mimsweep.models.data.binarised import load_images
+    from mimsweep.models.data.binarised import load_images  # torch, only for who needs it
     from mimsweep.models.data.loading import load
+    from mimsweep.models.data.users import UsersData, examine
+    from mimsweep.models.registry import users_code
 
     for name in names:
-        try:
+        with users_code(SpecError):
             if name in IMAGE_SETS:
                 load_images(name, data_dir)
-            else:
-                load(name, data_dir)
-        except DataError as error:
-            raise SpecError(str(error)) from error
+                continue
+            data = load(name, data_dir)
+            if isinstance(data, UsersData):
+                examine(data, batch_sizes[name])

@@ -7,6 +7,7 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -63,7 +64,7 @@ def run_search(
         SpecError: a device or data set is missing, or the study is of another search.
         TrackingError: a store can't be used, or another process runs this search.
     """
-    check_data(_datasets(search), options.data_dir)
+    check_data(_batch_sizes(search), options.data_dir)
     choice = choose_engine(options)
     tracking = open_tracking(search.name, options, view)
     if owner := tracking.owner(search.name):  # before the trials that it makes are taken for dead
@@ -92,10 +93,15 @@ def run_search(
     return _found(outcome, study, tracking, begun.parent_id, output)
 
 
-def _datasets(search: Search) -> set[str]:
-    if "dataset" in search.space:
-        return set(search.space["dataset"].values)
-    return {search.fixed["dataset"]}
+def _batch_sizes(search: Search) -> dict[str, set[int]]:
+    """Returns the batch sizes that each data set is used with, of a range its ends."""
+
+    def values(field: str) -> set[Any]:
+        if field in search.space:
+            return set(search.space[field].values)
+        return {search.fixed.get(field, RunSpec.model_fields[field].default)}
+
+    return {dataset: values("batch_size") for dataset in values("dataset")}
 
 
 def _found(

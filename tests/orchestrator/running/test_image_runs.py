@@ -67,7 +67,7 @@ def test_missing_images_are_told_in_a_sentence(tmp_path: Path) -> None:
     broken.parent.mkdir(parents=True)
     broken.touch()
     with pytest.raises(SpecError, match="MNIST"):
-        check_data({"dynamic_mnist", "toy4"}, tmp_path)
+        check_data({"dynamic_mnist": {100}, "toy4": {100}}, tmp_path)
     (event,) = training([spec()], place(tmp_path, tmp_path))
     assert isinstance(event, CohortLost)
     assert "MNIST" in event.reason
