@@ -84,7 +84,7 @@ def test_the_report_opens_without_a_complaint_and_its_figures_have_size(
 ) -> None:
     page, complaints = opened(browser, (folder / "reports" / "report.html").as_uri())
     figures = page.locator("figure svg")
-    assert figures.count() == 4
+    assert figures.count() == 6
     for index in range(figures.count()):
         box = figures.nth(index).bounding_box()
         assert box["width"] > 500
