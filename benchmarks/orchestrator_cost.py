@@ -27,7 +27,8 @@ from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
 from mimsweep.orchestrator.planning import plan
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Policy
+from mimsweep.orchestrator.running.dispatch import Dispatcher
+from mimsweep.orchestrator.running.policy import Policy
 from mimsweep.orchestrator.running.progress import ProgressState, view
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool

@@ -33,27 +33,34 @@ from mimsweep.orchestrator.cli.options import (
 )
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
-    INTERRUPTED,
     cohort_limit_of,
     end,
+    end_interrupted,
     training,
     training_options,
 )
 from mimsweep.orchestrator.errors import MimsweepError
+from mimsweep.orchestrator.stopping import STOP
 
 
 class _Commands(click.Group):
     """Ends a command that failed with a sentence and the error's exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
-        try:
-            return super().invoke(ctx)
-        except MimsweepError as error:
-            click.echo(f"mimsweep: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("mimsweep: interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+        with STOP.heeded():
+            try:
+                return super().invoke(ctx)
+            except (KeyboardInterrupt, click.Abort):
+                end_interrupted("")
+            except MimsweepError as error:
+                if STOP.asked:
+                    end_interrupted(str(error))
+                click.echo(f"mimsweep: {error}", err=True)
+                ctx.exit(error.exit_code)
+            except Exception:
+                if not STOP.asked:
+                    raise
+                end_interrupted("")  # what was stopped in the middle may fail in any way
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

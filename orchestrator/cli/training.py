@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from mimsweep.orchestrator.cli.options import cohort_size, data_dir, device
 from mimsweep.orchestrator.errors import SpecError, TrainingError
+from mimsweep.orchestrator.stopping import INTERRUPTED, STOP, interrupted
 
 if TYPE_CHECKING:
-    from mimsweep.orchestrator.running.dispatch import Outcome
     from mimsweep.orchestrator.running.invocation import Options
-
-INTERRUPTED = 130
+    from mimsweep.orchestrator.running.policy import Outcome
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -95,8 +94,8 @@ def training_options(
     **where: Any,  # noqa: ANN401
 ) -> Options:
     """Returns how to train, as the command line says."""
-    from mimsweep.orchestrator.running.dispatch import Policy
     from mimsweep.orchestrator.running.invocation import Options
+    from mimsweep.orchestrator.running.policy import Policy
     from mimsweep.orchestrator.tracking.store import resolve_uri
 
     return Options(
@@ -112,11 +111,18 @@ def training_options(
 def end(outcome: Outcome) -> None:
     """Ends the command with the exit code of what it came to."""
     if outcome.interrupted:
-        click.echo("mimsweep: interrupted; the same command completes what is missing", err=True)
-        sys.exit(INTERRUPTED)
+        left = f"{outcome.left}; " if outcome.left else ""
+        end_interrupted(f"{left}the same command completes what is missing")
     if outcome.failed:
         lines = [f"{run.run_name}: {reason}" for run, reason in outcome.failed.items()]
         raise TrainingError("\n  ".join([f"{len(lines)} runs failed:", *lines]))
+
+
+def end_interrupted(left: str) -> NoReturn:
+    """Ends a command that was told to stop; `left` says what it leaves, if anything."""
+    STOP.told = True
+    click.echo(f"mimsweep: {interrupted(left)}", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def cohort_limit_of(text: str) -> int | None:

@@ -8,6 +8,7 @@ from concurrent.futures import wait as wait_for
 from typing import Any, TypeVar
 
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
+from mimsweep.orchestrator.stopping import STOP, STORE_SECONDS
 
 T = TypeVar("T")
 
@@ -52,21 +53,26 @@ class Calls:
             patience: seconds to wait, during an outage, for the store to take anything.
 
         Raises:
-            TrackingError: the store took nothing for longer, or refused.
+            TrackingError: the store took nothing for longer, refused, or had no more time as this
+                process was told to stop.
         """
         self._progress = time.monotonic()
-        while not last.done():
-            # A store that works, but is slow, is left the time of its slowest call.
-            limit = patience if self.outage else max(patience, SLOW_SECONDS)
-            if time.monotonic() - self._progress >= limit:
-                break
+        while not last.done() and not self._too_late(patience):
             wait_for([last], 0.1)
         self._give_up.set()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        if last.cancelled():
-            raise self.outage or TrackingError("the tracking store did not take all results")
+        self._thread.shutdown(wait=not STOP.asked, cancel_futures=True)
+        if not last.done() or last.cancelled():
+            raise self.outage or TrackingError("the tracking store did not take all in time")
         if error := last.exception():
             raise self.outage or error
+
+    def _too_late(self, patience: float) -> bool:
+        now = time.monotonic()
+        if STOP.asked:
+            return now - STOP.asked >= STORE_SECONDS
+        # A store that works, but is slow, is left the time of its slowest call.
+        limit = patience if self.outage else max(patience, SLOW_SECONDS)
+        return now - self._progress >= limit
 
     def _persist(self, function: Callable[[], T]) -> T:
         """Makes a call until it succeeds, is refused, or it is time to give up."""

@@ -24,6 +24,7 @@ from mimsweep.orchestrator.engines.base import (
 )
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import PlannedCohort
+from mimsweep.orchestrator.running.policy import Outcome, Policy
 from mimsweep.orchestrator.running.progress import Active, ProgressState, View
 from mimsweep.orchestrator.running.recorder import Recorder
 
@@ -36,38 +37,6 @@ class Attempt:
 
     cohort: PlannedCohort
     lost: int = 0
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What to do about faults.
-
-    Attributes:
-        retries: how often a lost cohort is tried again as it is, before it is split or, of a
-            single run, fails.
-        timeout: seconds that a cohort may go without ending an epoch or measuring a run, before
-            it counts as lost.
-        max_failures: so many failed runs stop everything; None: any number is borne.
-    """
-
-    retries: int = 1
-    timeout: float = 1800.0
-    max_failures: int | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an invocation came to.
-
-    Attributes:
-        failed: the failed runs, with their reasons.
-        interrupted: whether it was asked to stop.
-        gave_up: whether it stopped because too many runs failed.
-    """
-
-    failed: dict[RunSpec, str]
-    interrupted: bool = False
-    gave_up: bool = False
 
 
 class Listener(Protocol):

@@ -2,25 +2,24 @@
 
 import hashlib
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from mimsweep.orchestrator.engines.base import Engine, Place
 from mimsweep.orchestrator.engines.choice import Choice, choose
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome, Policy
+from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.environment import environment_tags
+from mimsweep.orchestrator.running.policy import Outcome, Policy
 from mimsweep.orchestrator.running.progress import View
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool
+from mimsweep.orchestrator.stopping import STOP, STORE_SECONDS
 from mimsweep.orchestrator.tracking.runs import Status
 from mimsweep.orchestrator.tracking.writer import Tracking
 
-STOP_SECONDS, END_SECONDS = 2.0, 600.0
-"""How long an invocation that is interrupted, or done, waits for a store that takes nothing."""
+END_SECONDS = 600.0
+"""How long an invocation that is done waits for a store that takes nothing."""
 
 CHECKPOINT_SECONDS = float(os.environ.get("MIMSWEEP_CHECKPOINT_SECONDS", "30"))
 """Time between two checkpoints of a cohort; tests make it shorter."""
@@ -94,22 +93,32 @@ def begin(name: str, description: str, tracking: Tracking, kind: str, engine: En
 
 
 def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
-    """Runs the dispatcher to its end or a signal, then ends the invocation in the store."""
+    """Runs the dispatcher to its end or a signal, then ends the invocation in the store.
+
+    To be called within `STOP.noted`.
+    """
     recorder = begun.recorder
+    STOP.left = lambda: f"{recorder.left()}; the same command completes what is missing"
     status: Status = "FAILED"
-    patience = STOP_SECONDS
-    with _stop_signals() as interrupted:
+    patience = STORE_SECONDS
+    outcome = Outcome({}, interrupted=True)
+    try:
+        outcome = dispatcher.run(lambda: STOP.asked is not None or recorder.cancelled)
+        if outcome.interrupted:
+            status = "KILLED"
+        elif not outcome.gave_up:
+            status, patience = "FAILED" if outcome.failed else "FINISHED", END_SECONDS
+    finally:
+        begun.engine.close()
+        state = dispatcher.state
+        counts = {"runs_complete": state.complete, "runs_failed": state.failed}
         try:
-            outcome = dispatcher.run(lambda: interrupted() or recorder.cancelled)
-            if outcome.interrupted:
-                status = "KILLED"
-            elif not outcome.gave_up:
-                status, patience = "FAILED" if outcome.failed else "FINISHED", END_SECONDS
-        finally:
-            begun.engine.close()
-            state = dispatcher.state
-            counts = {"runs_complete": state.complete, "runs_failed": state.failed}
             recorder.close(status, counts, patience)
+        except TrackingError as error:
+            if not STOP.asked:
+                raise
+            left = f"{recorder.left()}, as {error}"
+            outcome = replace(outcome, interrupted=True, left=left)
     outcome.failed.update(recorder.unstored)
     state.complete -= len(recorder.unstored)
     state.failed += len(recorder.unstored)
@@ -135,20 +144,3 @@ def spool_dir(tracking: Tracking, name: str) -> Path:
     """Returns where results of a sweep wait for the store."""
     store = hashlib.sha256(tracking.uri.encode()).hexdigest()[:8]
     return STATE_DIR / "spool" / store / name
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yields whether SIGINT or SIGTERM has come; a second one ends the process as usual."""
-    received: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,12 +1,9 @@
 """`mimsweep measure`: complete runs measured anew from their stored weights, without training."""
 
 import json
-import multiprocessing
 import os
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +12,7 @@ from mimsweep.orchestrator.engines.base import Place
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.processes import Processes
 from mimsweep.orchestrator.running.run import batch_sizes, check_data
 from mimsweep.orchestrator.tracking.runs import PROFILE, WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -56,10 +54,9 @@ def measure_sweep(
     count = min(workers or len(os.sched_getaffinity(0)), len(runs))
     if not count:
         return
-    spawned = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as passes,
-        ProcessPoolExecutor(count, spawned, _prepare) as pool,
+        Processes(count, _prepare) as pool,
     ):
         place = Place("cpu", data_dir, Path(passes), checkpoint_seconds=0.0)
         run_ids = [complete[run.run_key] for run in runs]
@@ -78,7 +75,6 @@ def measure_sweep(
 
 
 def _prepare() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends them, without a traceback each
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
 

@@ -189,6 +189,12 @@ class Recorder:
 
         self._calls.close(self._calls.add(close), patience)
 
+    def left(self) -> str:
+        """Says how many results wait on disk, for the next start, and what is left open."""
+        waiting = self._spool.count()
+        results = f"{waiting} results wait" if waiting != 1 else "1 result waits"
+        return f"{results} on disk for the store" if waiting else "the store may show runs RUNNING"
+
     def _store(self, result: Result, first: int) -> None:
         """Stores a result whose run is open, but the epochs before index `first`."""
         key, at = result.run.run_key, _now()

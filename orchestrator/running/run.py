@@ -12,7 +12,7 @@ from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.planning import plan
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome
+from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     Options,
     begin,
@@ -22,7 +22,9 @@ from mimsweep.orchestrator.running.invocation import (
     make_engine,
     open_tracking,
 )
+from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
+from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 
 
@@ -61,7 +63,7 @@ def _run(
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
     kind, made = engine()
-    with closing(made):
+    with STOP.noted(), closing(made):
         begun = begin(sweep.name, sweep.description, tracking, kind, made)
         if options.fresh:  # not before the sweep is ours: another may be training it
             forget(checkpoints, keys)

@@ -81,6 +81,10 @@ class Spool:
             except (OSError, ValueError, KeyError, TypeError):
                 continue
 
+    def count(self) -> int:
+        """Returns how many results there are."""
+        return len(list(self._folder.glob("*.json")))
+
     def remove(self, run_key: str) -> None:
         """Removes a result, which the store has now."""
         for ending in ("json", "safetensors", "snapshots"):

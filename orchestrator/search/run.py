@@ -14,7 +14,7 @@ import pandas as pd
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import cohort_limit
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome
+from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     STATE_DIR,
     Options,
@@ -25,11 +25,13 @@ from mimsweep.orchestrator.running.invocation import (
     make_engine,
     open_tracking,
 )
+from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
 from mimsweep.orchestrator.running.run import check_data
 from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
+from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.writer import Tracking
 
@@ -76,7 +78,11 @@ def run_search(
         view.say(f"{search.name}: all {study.goal} trials are made")
         study.close()
         return _found(Outcome({}), study, tracking, tracking.latest_parent(search.name), output)
-    with closing(study), closing(make_engine(search.name, options, choice)) as engine:
+    with (
+        STOP.noted(),
+        closing(study),
+        closing(make_engine(search.name, options, choice)) as engine,
+    ):
         begun = begin(search.name, search.description, tracking, choice.kind, engine)
         begun.recorder.deliver(set(tracking.complete(search.name)))
         state = ProgressState(search.name, study.left() * len(search.seeds), 0, cost=math.nan)
@@ -109,7 +115,7 @@ def _found(
 ) -> Found:
     """Draws what the study shows, and stores it on the parent run."""
     summary, table = study.summary(), study.table()
-    if not summary.complete:
+    if not summary.complete or outcome.interrupted:
         return Found(outcome, summary, None)
     folder = output / study.search.name
     _draw(study, table, folder)

@@ -7,12 +7,9 @@ as it loads, so that they start at once.
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
-import signal
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search, load_either
 from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.processes import Processes
 
 _NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
 
@@ -87,13 +85,11 @@ def report_on(
     yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
 
 
-def _processes(tasks: int) -> ProcessPoolExecutor:
-    count = min(tasks, os.cpu_count() or 1)
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare)
+def _processes(tasks: int) -> Processes:
+    return Processes(min(tasks, os.cpu_count() or 1), _prepare)
 
 
 def _prepare() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends them, without a traceback each
     gc.disable()  # finds nothing among so many live objects, and takes a sixth of the time
 
 

@@ -14,7 +14,8 @@ from mimsweep.orchestrator.engines.base import (
 )
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import plan
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Listener, Outcome, Policy
+from mimsweep.orchestrator.running.dispatch import Dispatcher, Listener
+from mimsweep.orchestrator.running.policy import Outcome, Policy
 from mimsweep.orchestrator.running.progress import ProgressState
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool

@@ -16,7 +16,8 @@ from mimsweep.orchestrator.engines.base import (
     RunFailed,
 )
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome, Policy
+from mimsweep.orchestrator.running.dispatch import Dispatcher
+from mimsweep.orchestrator.running.policy import Outcome, Policy
 from tests.orchestrator.running.scripted import (
     Invocation,
     epochs,

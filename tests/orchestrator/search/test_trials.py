@@ -21,7 +21,8 @@ from mimsweep.orchestrator.engines.base import (
 from mimsweep.orchestrator.files.search import Objective, Search
 from mimsweep.orchestrator.files.space import Dimension
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.running.dispatch import Dispatcher, Outcome, Policy
+from mimsweep.orchestrator.running.dispatch import Dispatcher
+from mimsweep.orchestrator.running.policy import Outcome, Policy
 from mimsweep.orchestrator.running.progress import ProgressState
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool

@@ -1,0 +1,28 @@
+"""Processes that help a command: as many as it has tasks for, and gone when it ends."""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any
+
+from mimsweep.orchestrator.stopping import deaf_children
+
+
+class Processes(ProcessPoolExecutor):
+    """A pool whose processes hear no signals: an error, or Ctrl-C, kills them at once."""
+
+    def __init__(self, count: int, prepare: Callable[[], None]) -> None:
+        """Makes a pool of at most `count` processes; each calls `prepare` as it starts."""
+        super().__init__(count, multiprocessing.get_context("spawn"), prepare)
+
+    def submit(self, /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Has a function called in a process, which may be started for it."""
+        with deaf_children():
+            return super().submit(*args, **kwargs)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Waits for what was submitted, unless the command failed meanwhile."""
+        if kind is not None:
+            for process in multiprocessing.active_children():
+                process.kill()
+        self.shutdown(cancel_futures=kind is not None)

@@ -1,0 +1,39 @@
+"""What an invocation bears, and what it came to."""
+
+from dataclasses import dataclass
+
+from mimsweep.orchestrator.files.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do about faults.
+
+    Attributes:
+        retries: how often a lost cohort is tried again as it is, before it is split or, of a
+            single run, fails.
+        timeout: seconds that a cohort may go without ending an epoch or measuring a run, before
+            it counts as lost.
+        max_failures: so many failed runs stop everything; None: any number is borne.
+    """
+
+    retries: int = 1
+    timeout: float = 1800.0
+    max_failures: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an invocation came to.
+
+    Attributes:
+        failed: the failed runs, with their reasons.
+        interrupted: whether it was asked to stop.
+        gave_up: whether it stopped because too many runs failed.
+        left: of one that was asked to stop, what the store did not take, in a clause.
+    """
+
+    failed: dict[RunSpec, str]
+    interrupted: bool = False
+    gave_up: bool = False
+    left: str = ""

@@ -1,0 +1,125 @@
+"""How this process is told to stop, and that it does in time, whatever it waits for.
+
+Ctrl-C, SIGTERM and SIGHUP (the terminal is gone) mean the same. The first raises KeyboardInterrupt
+or, within `noted`, is noted; further ones change nothing. STOP_SECONDS after it the process ends as
+it is: a thread sees to that, which the kernel wakes even while the main one is inside a library.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code of a command that was told to stop."""
+
+STOP_SECONDS = 4.0
+"""How long a process may take to end, once it is told to."""
+
+STORE_SECONDS = 2.5
+"""How much of that a store has that takes what it is given slowly, or not at all."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Stop:
+    """Whether this process was told to stop; there is one, as there is one set of signals.
+
+    Attributes:
+        asked: when, as `time.monotonic` has it; None: it was not.
+        left: says, in a clause, what an end without further ado leaves to the next start.
+        told: whether the main thread has said, or is about to, that the process was interrupted.
+    """
+
+    def __init__(self) -> None:
+        """Nobody has asked."""
+        self.asked: float | None = None
+        self.left: Callable[[], str] = str
+        self.told = False
+        self._noting = False
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Within it signals are heeded; once one has come, to the end of the process."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
+        woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+        numbers = SIGNALS[:2] if ignored else SIGNALS
+        before = {number: signal.signal(number, self._hear) for number in numbers}
+        try:
+            yield
+        finally:
+            if self.asked is None:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                signal.set_wakeup_fd(woken)
+                os.close(writer)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Within it a signal is but noted in `asked`, so that all can be closed in order."""
+        self._noting = True
+        try:
+            yield
+        finally:
+            self._noting, self.left = False, str
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if self.asked is None:
+            self.asked = time.monotonic()
+            if not self._noting:
+                raise KeyboardInterrupt
+
+    def _watch(self, reader: int) -> None:
+        """Ends the process, some time after the first signal; returns when `reader` is closed."""
+        with open(reader, "rb", buffering=0) as pipe:
+            while number := pipe.read(1):
+                if number[0] in SIGNALS:
+                    break
+            else:
+                return
+            time.sleep(STOP_SECONDS)
+            # In a thread of their own: standard error may take nothing.
+            words = threading.Thread(target=self._tell, daemon=True)
+            words.start()
+            words.join(0.3)
+            _kill_children()
+            os._exit(INTERRUPTED)
+
+    def _tell(self) -> None:
+        if not self.told:
+            left = self.left()
+            shown = _SHOW_CURSOR if os.isatty(2) else ""
+            os.write(2, f"{shown}mimsweep: {interrupted(left)}\n".encode())
+
+
+def interrupted(left: str = "") -> str:
+    """Returns what is said of a command that was told to stop, and of what it leaves."""
+    return f"interrupted; {left}" if left else "interrupted"
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Within it processes are started that hear no signal to stop: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill_children() -> None:
+    import psutil  # not for commands that end by themselves
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
+
+
+STOP = Stop()
