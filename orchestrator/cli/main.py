@@ -6,7 +6,10 @@ reached; 130 interrupted.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -207,3 +210,24 @@ for _command in (
     sweeps,
 ):
     main.add_command(_command)
+
+
+def program() -> None:
+    """The command `mimsweep`: `main`, with half of the time that Python itself takes saved."""
+    # MLflow's half a million objects stay; looking for garbage among them takes half a second.
+    gc.set_threshold(200_000)
+    code = 1
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    # The first to be registered is the last to be called. What would follow, taking every module
+    # apart, takes a third of a second and changes nothing.
+    atexit.register(leave)
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        raise
