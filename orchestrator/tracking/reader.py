@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
 from mimsweep.orchestrator.tracking.runs import (
@@ -176,7 +176,7 @@ class Reader:
             return None
         if _deleted(experiment):
             number = experiment.experiment_id
-            raise TrackingError(
+            raise RefusedError(
                 f"the MLflow experiment {sweep} was deleted: bring it back with `mlflow experiments"
                 f" restore --experiment-id {number}`, or remove it for good with `mlflow gc"
                 f" --experiment-ids {number}`"
