@@ -155,8 +155,10 @@ class Reader:
         """Where the store keeps artifacts (a path or a URI); None if there is no store yet."""
         if self._opened is None:
             return None
-        experiments = self._opened.search_experiments(max_results=1)
-        return str(experiments[0].artifact_location) if experiments else ""
+        if experiments := self._experiments():
+            return str(experiments[0].artifact_location)
+        others = self._opened.search_experiments(max_results=1)
+        return str(others[0].artifact_location) if others else ""
 
     @property
     def _client(self) -> Any:  # noqa: ANN401
