@@ -58,7 +58,8 @@ def _quiet_about_fonts() -> Iterator[None]:
 
 def _settings() -> Any:  # noqa: ANN401  # as of style.RC
     """Returns what matplotlib is set to while it draws, but for the user's window system."""
-    settings: dict[str, Any] = {**matplotlib.rcParamsDefault, **style.RC}
+    defaults: Any = matplotlib.rcParamsDefault  # its stub has a type of its own for the keys
+    settings: dict[str, Any] = {**defaults, **style.RC}
     del settings["backend"]
     there = {font.name for font in fontManager.ttflist}
     fonts = [style.RC["font.family"], *(name for name in _MORE_FONTS if name in there)]
