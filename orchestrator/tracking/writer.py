@@ -27,7 +27,7 @@ from mimsweep.orchestrator.tracking.runs import (
     Spec,
     Status,
 )
-from mimsweep.orchestrator.tracking.store import open_store, resolve_uri
+from mimsweep.orchestrator.tracking.store import open_store, refusal, resolve_uri
 
 # Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -148,7 +148,7 @@ class Tracking(Reader):
     @as_tracking_errors
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Stores the files of a folder (figures, the table) as the run's artifacts."""
-        self._owned.log_artifacts(run_id, str(folder))
+        self._upload(run_id, str(folder))
 
     @as_tracking_errors
     def finish_sweep(self, parent_id: str, status: Status, counts: Mapping[str, float]) -> None:
@@ -279,7 +279,18 @@ class Tracking(Reader):
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
-            self._owned.log_artifacts(run_id, folder)
+            self._upload(run_id, folder)
+
+    def _upload(self, run_id: str, folder: str) -> None:
+        """Stores the files of a folder as artifacts, which may be kept elsewhere than runs are."""
+        client = self._owned
+        try:
+            client.log_artifacts(run_id, folder)
+        except OSError as error:
+            place = client.get_run(run_id).info.artifact_uri
+            if not place.startswith(("/", "file:")):
+                raise
+            raise refusal(place, error, "artifact folder") from None
 
 
 def _params(values: Mapping[str, object]) -> list[Param]:
