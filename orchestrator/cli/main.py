@@ -194,7 +194,7 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
 def doctor(tracking_uri: str | None, as_json: bool) -> None:
     """Check this machine and the tracking store: a line each, OK, WARN or FAIL."""
     from mimsweep.orchestrator.running.doctor import examine, exit_code
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     checks = []
     for check in examine(resolve_uri(tracking_uri), data_dir()):

@@ -96,7 +96,7 @@ def training_options(
     """Returns how to train, as the command line says."""
     from mimsweep.orchestrator.running.invocation import Options
     from mimsweep.orchestrator.running.policy import Policy
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     return Options(
         cohort_size=cohort_limit_of(cohort_size),

@@ -27,7 +27,8 @@ from mimsweep.orchestrator.tracking.runs import (
     Spec,
     Status,
 )
-from mimsweep.orchestrator.tracking.store import open_store, refusal, resolve_uri
+from mimsweep.orchestrator.tracking.store import open_store, refusal
+from mimsweep.orchestrator.tracking.uri import artifact_location, resolve_uri
 
 # Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -251,7 +252,8 @@ class Tracking(Reader):
         if self._experiment(sweep) is None:
             tags = {_NOTE: description, SWEEP: sweep}
             try:
-                self._client.create_experiment(sweep, tags=tags)
+                place = artifact_location(self.uri, sweep)
+                self._client.create_experiment(sweep, place, tags)
             except MlflowException:
                 if self._experiment(sweep) is None:  # or another start was quicker
                     raise

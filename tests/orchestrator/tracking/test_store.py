@@ -130,7 +130,7 @@ def test_first_starts_at_once_share_one_store_quietly(tmp_path: Path) -> None:
             [
                 sys.executable,
                 "-c",
-                "from mimsweep.orchestrator.tracking.store import resolve_uri\n"
+                "from mimsweep.orchestrator.tracking.uri import resolve_uri\n"
                 "from mimsweep.orchestrator.tracking.writer import Tracking\n"
                 "tracking = Tracking(resolve_uri(None))\n"
                 f"parent = tracking.start_sweep('sweep{number}', '', {{}}, {{}})\n"
