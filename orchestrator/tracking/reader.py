@@ -25,7 +25,6 @@ from mimsweep.orchestrator.tracking.runs import (
     Run,
 )
 from mimsweep.orchestrator.tracking.store import all_pages, histories, refusal
-from mimsweep.orchestrator.tracking.uri import artifact_location
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
 # (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
@@ -155,8 +154,6 @@ class Reader:
             return None
         if experiments := self._experiments():
             return str(experiments[0].artifact_location)
-        if place := artifact_location(self.uri, ""):
-            return place
         others = self._opened.search_experiments(max_results=1)
         return str(others[0].artifact_location) if others else ""
 

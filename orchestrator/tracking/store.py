@@ -62,12 +62,15 @@ def can_be_created(uri: str) -> bool:
     return path is not None and not path.exists() and os.access(path.parent, os.W_OK)
 
 
-def open_store(uri: str, client: Callable[[str], C], create: bool) -> C | None:
+def open_store(
+    uri: str, client: Callable[[str], C], make: Callable[[str], object], create: bool
+) -> C | None:
     """Opens the store at `uri`, in at most 15 s where it is not a file.
 
     Args:
         uri: From `resolve_uri`.
-        client: Makes the client from a URI; creates the schema of a new database.
+        client: Makes the client from a URI.
+        make: Creates the schema of the new database at a URI.
         create: Whether a new store may be created.
 
     Returns:
@@ -81,8 +84,10 @@ def open_store(uri: str, client: Callable[[str], C], create: bool) -> C | None:
             if not create:
                 return None
             path = sqlite_path(uri)
-            if path is not None and not path.exists():
-                _create_sqlite(path, client)
+            if path is None or path.exists():
+                make(uri)
+            else:
+                _create_sqlite(path, make)
         if scheme_of(uri) in HTTP:
             with _environment(_FIRST_CONTACT):
                 _in_time(lambda: client(uri).search_experiments(max_results=1))
@@ -137,6 +142,21 @@ def histories(client: Any, run_ids: Sequence[str], metric: str) -> list[tuple[st
         ]
 
 
+def upload(client: Any, run_id: str, folder: str) -> None:  # noqa: ANN401
+    """Stores the files of a folder as a run's artifacts, which may be kept elsewhere than runs.
+
+    Raises:
+        TrackingError: they are in a folder that can't be written.
+    """
+    try:
+        client.log_artifacts(run_id, folder)
+    except OSError as error:
+        place = client.get_run(run_id).info.artifact_uri
+        if not place.startswith(("/", "file:")):
+            raise
+        raise refusal(place, error, "artifact folder") from None
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     collecting = gc.isenabled()
@@ -164,7 +184,7 @@ def _sqlite_has_schema(path: Path) -> bool:
         return database.execute(query).fetchone() is not None
 
 
-def _create_sqlite(path: Path, client: Callable[[str], object]) -> None:
+def _create_sqlite(path: Path, make: Callable[[str], object]) -> None:
     """Creates the schema under another name, then links it into place.
 
     MLflow migrates step by step: two first starts at once would corrupt the file, and a kill
@@ -174,7 +194,7 @@ def _create_sqlite(path: Path, client: Callable[[str], object]) -> None:
     # MLflow would make a missing folder, and try for minutes to write where it may not.
     building.touch(exist_ok=False)
     try:
-        client(sqlite_uri(building))
+        make(sqlite_uri(building))
         with suppress(FileExistsError):
             os.link(building, path)
     finally:

@@ -80,15 +80,22 @@ def scheme_of(uri: str) -> str:
     return re.split(r"[:+]", uri, maxsplit=1)[0].lower() if _has_scheme(uri) else ""
 
 
-def artifact_location(uri: str, sweep: str) -> str | None:
-    """Where artifacts of a new experiment are to be kept; None where MLflow chooses well.
+def artifact_root() -> str:
+    """Where artifacts beside a new database go: a folder here, by its path if MLflow takes that.
 
-    Beside a database it chooses the path of a folder here, but then reads that as a URI's: where
-    the path has a `%20` or a line's end, another folder.
+    It pastes the path into SQL, and later reads it as a URI's.
     """
-    folder = Path("mlruns", sweep).absolute()
-    plain = str(folder).isprintable() and unquote(str(folder)) == str(folder)
-    return None if plain or scheme_of(uri) not in DATABASES else folder.as_uri()
+    folder = Path("mlruns").absolute()
+    plain = str(folder).isprintable() and not re.search(r"[%:'\"\\]", str(folder))
+    return str(folder) if plain else folder.as_uri()
+
+
+def artifact_location(uri: str, sweep: str) -> str | None:
+    """Where artifacts of a new experiment are to be kept; None where MLflow chooses well."""
+    root = artifact_root()
+    if scheme_of(uri) in DATABASES and scheme_of(root) == "file":
+        return f"{root}/{sweep}"
+    return None
 
 
 def local_folder(place: str) -> Path | None:

@@ -27,8 +27,8 @@ from mimsweep.orchestrator.tracking.runs import (
     Spec,
     Status,
 )
-from mimsweep.orchestrator.tracking.store import open_store, refusal
-from mimsweep.orchestrator.tracking.uri import artifact_location, resolve_uri
+from mimsweep.orchestrator.tracking.store import open_store, upload
+from mimsweep.orchestrator.tracking.uri import artifact_location, artifact_root, resolve_uri
 
 # Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -82,7 +82,7 @@ class Tracking(Reader):
             TrackingError: It can't be used, or not be reached within 15 s.
         """
         uri = resolve_uri(uri)
-        super().__init__(uri, open_store(uri, MlflowClient, create))
+        super().__init__(uri, open_store(uri, MlflowClient, _make, create))
         self._claim: Claim | None = None
 
     @property
@@ -149,7 +149,7 @@ class Tracking(Reader):
     @as_tracking_errors
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Stores the files of a folder (figures, the table) as the run's artifacts."""
-        self._upload(run_id, str(folder))
+        upload(self._owned, run_id, str(folder))
 
     @as_tracking_errors
     def finish_sweep(self, parent_id: str, status: Status, counts: Mapping[str, float]) -> None:
@@ -281,18 +281,14 @@ class Tracking(Reader):
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
-            self._upload(run_id, folder)
+            upload(self._owned, run_id, folder)
 
-    def _upload(self, run_id: str, folder: str) -> None:
-        """Stores the files of a folder as artifacts, which may be kept elsewhere than runs are."""
-        client = self._owned
-        try:
-            client.log_artifacts(run_id, folder)
-        except OSError as error:
-            place = client.get_run(run_id).info.artifact_uri
-            if not place.startswith(("/", "file:")):
-                raise
-            raise refusal(place, error, "artifact folder") from None
+
+def _make(uri: str) -> None:
+    """Makes the tables of a new database; `MlflowClient` would choose the place of artifacts."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, artifact_root())
 
 
 def _params(values: Mapping[str, object]) -> list[Param]:
