@@ -44,7 +44,7 @@ from mimsweep.orchestrator.cli.training import (
     training,
     training_options,
 )
-from mimsweep.orchestrator.errors import MimsweepError
+from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import STOP
 
 
@@ -68,10 +68,12 @@ class _Commands(click.Group):
             if STOP.asked:
                 end_interrupted(str(error))
             end_failed(error)
-        except Exception:
-            if not STOP.asked:
+        except Exception as error:
+            if STOP.asked:
+                end_interrupted("")  # what was stopped in the middle may fail in any way
+            if not isinstance(error, ImportError):
                 raise
-            end_interrupted("")  # what was stopped in the middle may fail in any way
+            end_failed(SpecError(f"a part of what is installed can't be loaded: {error}"))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
