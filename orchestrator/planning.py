@@ -15,7 +15,10 @@ from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
 """Returns what the runs of a cohort agree on, of a run."""
 
-# Measured on a CPU, in multiplications at 10^10 a second: what a step of a stack costs whatever its
+_CPU_SPEED = 1e10
+"""Multiplications that a CPU's core does in a second, with all that comes beside."""
+
+# Measured on a CPU, in multiplications: what a step of a stack costs whatever its
 # size, an epoch of a run beside its steps (data, noise, test), a run beside its epochs (measures).
 _STEP, _EPOCH, _RUN = 10_000, 10_000_000, 1_000_000_000
 
@@ -106,6 +109,14 @@ class Plan:
     runs: tuple[RunSpec, ...]
     complete: tuple[RunSpec, ...]
     cohorts: tuple[PlannedCohort, ...]
+
+    def cpu_seconds(self, slots: int) -> float:
+        """Returns how long it takes at most, about, on so many cores of a CPU.
+
+        Most runs stop early, but other work may share the cores.
+        """
+        costs = [cohort.cost for cohort in self.cohorts]
+        return max(sum(costs) / max(slots, 1), max(costs, default=0.0)) / _CPU_SPEED
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep plan --json` prints."""

@@ -34,11 +34,13 @@ from mimsweep.orchestrator.cli.options import (
     sweep_file,
     tracking_uri,
 )
+from mimsweep.orchestrator.cli.streams import guarded
 from mimsweep.orchestrator.cli.surroundings import leave_out_others
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
     cohort_limit_of,
     end,
+    end_failed,
     end_interrupted,
     training,
     training_options,
@@ -50,21 +52,27 @@ from mimsweep.orchestrator.stopping import STOP
 class _Commands(click.Group):
     """Ends a command that failed with a sentence and the error's exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
-        with STOP.heeded():
+    def main(self, *arguments: Any, **how: Any) -> Any:  # noqa: ANN401
+        with guarded():
             try:
-                return super().invoke(ctx)
-            except (KeyboardInterrupt, click.Abort):
-                end_interrupted("")
-            except MimsweepError as error:
-                if STOP.asked:
-                    end_interrupted(str(error))
-                click.echo(f"mimsweep: {error}", err=True)
-                ctx.exit(error.exit_code)
-            except Exception:
-                if not STOP.asked:
-                    raise
-                end_interrupted("")  # what was stopped in the middle may fail in any way
+                with STOP.heeded():
+                    return super().main(*arguments, **how)
+            except MimsweepError as error:  # the help can't be printed
+                end_failed(error)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            end_interrupted("")
+        except MimsweepError as error:
+            if STOP.asked:
+                end_interrupted(str(error))
+            end_failed(error)
+        except Exception:
+            if not STOP.asked:
+                raise
+            end_interrupted("")  # what was stopped in the middle may fail in any way
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -187,7 +195,7 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
 def doctor(tracking_uri: str | None, as_json: bool) -> None:
     """Check this machine and the tracking store: a line each, OK, WARN or FAIL."""
     from mimsweep.orchestrator.running.doctor import examine, exit_code
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     checks = []
     for check in examine(resolve_uri(tracking_uri), data_dir()):

@@ -32,7 +32,7 @@ def measure(
 ) -> None:
     """Measure complete runs anew from their stored weights, without training them."""
     from mimsweep.orchestrator.running.measure import measure_sweep
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = load(sweep, overrides)
     failed, count = [], 0

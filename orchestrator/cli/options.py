@@ -65,7 +65,7 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
 
 def read_store(tracking_uri: str | None) -> Any:  # noqa: ANN401
     """Returns the tracking store, opened for reading."""
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     return Tracking(resolve_uri(tracking_uri), create=False)

@@ -116,7 +116,7 @@ def figures(
 ) -> None:
     """Draw sweeps from their complete runs; store the figures on the parent run too."""
     from mimsweep.orchestrator.showing.output import draw_sweeps
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = [load(path, overrides) for path in sweeps]
     for line in draw_sweeps(loaded, resolve_uri(tracking_uri), output, latent, data_dir()):
@@ -140,7 +140,7 @@ def report(
 ) -> None:
     """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
     from mimsweep.orchestrator.showing.output import report_on
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     for line in report_on(sweeps, overrides, resolve_uri(tracking_uri), output, data_dir()):
         click.echo(line)
@@ -178,7 +178,7 @@ def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 )
 def ui(tracking_uri: str | None, port: int) -> None:
     """Open MLflow's pages on the tracking store, at http://127.0.0.1:PORT."""
-    from mimsweep.orchestrator.tracking.store import resolve_uri
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
     os.execv(  # noqa: S606

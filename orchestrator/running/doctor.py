@@ -46,7 +46,7 @@ def examine(uri: str, data_dir: Path) -> Iterator[Check]:
     """Yields what is found, one check after the other.
 
     Args:
-        uri: of the tracking store, from `tracking_store.resolve_uri`.
+        uri: of the tracking store, from `tracking.uri.resolve_uri`.
         data_dir: where data sets are.
     """
     yield from _versions()
@@ -113,7 +113,7 @@ def _writable(name: str, folder: Path, why: str) -> Check:
 
 
 def _store(uri: str) -> Iterator[Check]:
-    from mimsweep.orchestrator.tracking.store import without_secrets
+    from mimsweep.orchestrator.tracking.uri import without_secrets
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     try:
@@ -135,14 +135,15 @@ def _store(uri: str) -> Iterator[Check]:
 
 
 def _artifacts(uri: str, place: str) -> Check:
-    parts = urlsplit(place)
-    local = parts.path if parts.scheme in ("", "file") else None
-    if local is not None and not uri.startswith(_HTTP):
-        return _writable("artifacts", Path(local), "weights and figures go there")
-    if local is not None:
+    from mimsweep.orchestrator.tracking.uri import local_folder
+
+    local = local_folder(place)
+    if local and not uri.startswith(_HTTP):
+        return _writable("artifacts", local, "weights and figures go there")
+    if local:
         text = f"the server does not serve them: {local} must be the same folder on both machines"
         return Check("artifacts", "WARN", text)
-    return Check("artifacts", "OK", f"stored by {parts.scheme}; not written to now")
+    return Check("artifacts", "OK", f"stored by {urlsplit(place).scheme}; not written to now")
 
 
 def _clock(uri: str) -> Check:

@@ -38,7 +38,7 @@ class Options:
         workers: number of workers; None: one per GPU, else one per core.
         gpus_per_worker: of the Ray engine.
         cohort_size: most runs in a cohort; None: chosen from the device.
-        tracking_uri: of the store, from `tracking_store.resolve_uri`.
+        tracking_uri: of the store, from `tracking.uri.resolve_uri`.
         data_dir: where data sets are.
         policy: what to do about faults.
         fresh: whether to train complete runs anew too.

@@ -36,7 +36,7 @@ def measure_sweep(
 
     Args:
         sweep: its runs that are not complete are passed over.
-        uri: the store's, from `tracking.store.resolve_uri`.
+        uri: the store's, from `tracking.uri.resolve_uri`.
         data_dir: where data sets are.
         workers: number of processes; None: one per CPU core.
 

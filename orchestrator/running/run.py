@@ -11,7 +11,7 @@ from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
-from mimsweep.orchestrator.planning import plan
+from mimsweep.orchestrator.planning import Plan, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     Options,
@@ -23,7 +23,7 @@ from mimsweep.orchestrator.running.invocation import (
     open_tracking,
 )
 from mimsweep.orchestrator.running.policy import Outcome
-from mimsweep.orchestrator.running.progress import ProgressState, View
+from mimsweep.orchestrator.running.progress import ProgressState, View, duration
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 
@@ -70,6 +70,7 @@ def _run(
             begun.recorder.forget(keys)
         complete.update(begun.recorder.deliver(complete))
         todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
+        view.say(expected(todo, kind, made.idle))
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
         dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state)
         for cohort in todo.cohorts:
@@ -79,6 +80,17 @@ def _run(
     if outcome == Outcome({}):
         forget(checkpoints, keys)  # killed runs of other fields may go on from theirs
     return outcome
+
+
+def expected(todo: Plan, kind: str, slots: int) -> str:
+    """Returns what is about to be trained, and how long it takes where that is known."""
+    runs, cohorts = len(todo.runs) - len(todo.complete), len(todo.cohorts)
+    text = f"{todo.sweep}: {runs} of {len(todo.runs)} runs to train, in {cohorts} cohorts"
+    seconds = todo.cpu_seconds(slots)
+    if kind != "cpu" or seconds < 60:
+        return text
+    minutes = duration(60 * round(seconds / 60)).removesuffix(" 0 s")
+    return f"{text}; about {minutes} if none stops early and nothing else runs"
 
 
 def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
 from mimsweep.orchestrator.tracking.runs import (
@@ -152,8 +152,10 @@ class Reader:
         """Where the store keeps artifacts (a path or a URI); None if there is no store yet."""
         if self._opened is None:
             return None
-        experiments = self._opened.search_experiments(max_results=1)
-        return str(experiments[0].artifact_location) if experiments else ""
+        if experiments := self._experiments():
+            return str(experiments[0].artifact_location)
+        others = self._opened.search_experiments(max_results=1)
+        return str(others[0].artifact_location) if others else ""
 
     @property
     def _client(self) -> Any:  # noqa: ANN401
@@ -171,7 +173,7 @@ class Reader:
             return None
         if _deleted(experiment):
             number = experiment.experiment_id
-            raise TrackingError(
+            raise RefusedError(
                 f"the MLflow experiment {sweep} was deleted: bring it back with `mlflow experiments"
                 f" restore --experiment-id {number}`, or remove it for good with `mlflow gc"
                 f" --experiment-ids {number}`"

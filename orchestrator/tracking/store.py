@@ -1,4 +1,4 @@
-"""Where the tracking store is, and whether it can be used. `tracking` hands in the client."""
+"""Whether the tracking store can be used, and what it is asked. `tracking` hands in the client."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
+from mimsweep.orchestrator.tracking.uri import (
+    DATABASES,
+    HTTP,
+    scheme_of,
+    sqlite_path,
+    sqlite_uri,
+    without_secrets,
+)
 
-DEFAULT_URI = "sqlite:///mlflow.db"
-
-_SQLITE = "sqlite:///"
 _REACH_SECONDS = 13.0
 # One retry of 5 s each: MLflow's own patience (7 retries of 120 s) is for a server that was there.
 _FIRST_CONTACT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
@@ -52,39 +56,21 @@ C = TypeVar("C", bound=Client)
 T = TypeVar("T")
 
 
-def resolve_uri(option: str | None) -> str:
-    """The store's URI: the option, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in this folder.
-
-    An SQLite path is made absolute, so that the store stays the same if the folder changes.
-    """
-    uri = option or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    path = sqlite_path(uri)
-    if path is None:
-        return uri
-    _, mark, query = uri.partition("?")
-    return f"{_SQLITE}{path}{mark}{query}"
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """The absolute path of an SQLite store's file; None for any other store."""
-    name = uri.removeprefix(_SQLITE).partition("?")[0]
-    if not uri.startswith(_SQLITE) or name in ("", ":memory:"):
-        return None
-    return Path(name).absolute()
-
-
 def can_be_created(uri: str) -> bool:
     """Whether the store is a file that isn't there yet, in a folder that can be written."""
     path = sqlite_path(uri)
     return path is not None and not path.exists() and os.access(path.parent, os.W_OK)
 
 
-def open_store(uri: str, client: Callable[[str], C], create: bool) -> C | None:
+def open_store(
+    uri: str, client: Callable[[str], C], make: Callable[[str], object], create: bool
+) -> C | None:
     """Opens the store at `uri`, in at most 15 s where it is not a file.
 
     Args:
         uri: From `resolve_uri`.
-        client: Makes the client from a URI; creates the schema of a new database.
+        client: Makes the client from a URI.
+        make: Creates the schema of the new database at a URI.
         create: Whether a new store may be created.
 
     Returns:
@@ -98,9 +84,11 @@ def open_store(uri: str, client: Callable[[str], C], create: bool) -> C | None:
             if not create:
                 return None
             path = sqlite_path(uri)
-            if path is not None and not path.exists():
-                _create_sqlite(path, client)
-        if uri.startswith(("http://", "https://")):
+            if path is None or path.exists():
+                make(uri)
+            else:
+                _create_sqlite(path, make)
+        if scheme_of(uri) in HTTP:
             with _environment(_FIRST_CONTACT):
                 _in_time(lambda: client(uri).search_experiments(max_results=1))
         return client(uri)
@@ -114,7 +102,7 @@ def _has_schema(uri: str) -> bool:
     path = sqlite_path(uri)
     if path is not None:
         return path.exists() and _sqlite_has_schema(path)
-    if uri.startswith(("postgresql", "mysql", "mssql")):
+    if scheme_of(uri) in DATABASES:
         return _in_time(lambda: _database_has_schema(uri))
     return True
 
@@ -175,30 +163,13 @@ def refusal(uri: str, error: Exception, what: str = "tracking store") -> Trackin
     return TrackingError(without_secrets(uri, f"the {what} {uri} failed: {text}"))
 
 
-def without_secrets(uri: str, text: str) -> str:
-    """The text, with stars for the passwords that `uri` holds."""
-    for secret in sorted(_secrets(uri), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _secrets(uri: str) -> set[str]:
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        # Not a URI: whatever stands before its host may be a secret.
-        return {uri.rpartition("@")[0]} - {""}
-    found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
-    return {form for secret in found for form in (secret, unquote(secret)) if form}
-
-
 def _sqlite_has_schema(path: Path) -> bool:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
         query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
         return database.execute(query).fetchone() is not None
 
 
-def _create_sqlite(path: Path, client: Callable[[str], object]) -> None:
+def _create_sqlite(path: Path, make: Callable[[str], object]) -> None:
     """Creates the schema under another name, then links it into place.
 
     MLflow migrates step by step: two first starts at once would corrupt the file, and a kill
@@ -208,7 +179,7 @@ def _create_sqlite(path: Path, client: Callable[[str], object]) -> None:
     # MLflow would make a missing folder, and try for minutes to write where it may not.
     building.touch(exist_ok=False)
     try:
-        client(f"{_SQLITE}{building}")
+        make(sqlite_uri(building))
         with suppress(FileExistsError):
             os.link(building, path)
     finally:

@@ -27,7 +27,8 @@ from mimsweep.orchestrator.tracking.runs import (
     Spec,
     Status,
 )
-from mimsweep.orchestrator.tracking.store import open_store, resolve_uri
+from mimsweep.orchestrator.tracking.store import open_store
+from mimsweep.orchestrator.tracking.uri import artifact_location, artifact_root, resolve_uri
 
 # Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -81,7 +82,7 @@ class Tracking(Reader):
             TrackingError: It can't be used, or not be reached within 15 s.
         """
         uri = resolve_uri(uri)
-        super().__init__(uri, open_store(uri, MlflowClient, create))
+        super().__init__(uri, open_store(uri, MlflowClient, _make, create))
         self._claim: Claim | None = None
 
     @property
@@ -251,7 +252,8 @@ class Tracking(Reader):
         if self._experiment(sweep) is None:
             tags = {_NOTE: description, SWEEP: sweep}
             try:
-                self._client.create_experiment(sweep, tags=tags)
+                place = artifact_location(self.uri, sweep)
+                self._client.create_experiment(sweep, place, tags)
             except MlflowException:
                 if self._experiment(sweep) is None:  # or another start was quicker
                     raise
@@ -280,6 +282,13 @@ class Tracking(Reader):
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
             self._owned.log_artifacts(run_id, folder)
+
+
+def _make(uri: str) -> None:
+    """Makes the tables of a new database; `MlflowClient` would choose the place of artifacts."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, artifact_root())
 
 
 def _params(values: Mapping[str, object]) -> list[Param]:

@@ -207,3 +207,16 @@ def test_ten_thousand_runs_are_planned_fast() -> None:
     planned = plan("a", runs, {run.run_key for run in runs[:10]}, None)
     planned.to_json()
     assert time.process_time() - start < 1
+
+
+@given(RUNS, st.integers(1, 4))
+def test_the_time_is_that_of_the_work_over_slots_or_of_the_longest(
+    runs: list[RunSpec], slots: int
+) -> None:
+    planned = plan("a", runs, (), None, "cpu", slots)
+    one, all_at_once = planned.cpu_seconds(1), planned.cpu_seconds(10_000)
+    longest = max((cohort.cost for cohort in planned.cohorts), default=0.0) / 1e10
+    assert one == pytest.approx(sum(cohort.cost for cohort in planned.cohorts) / 1e10)
+    assert all_at_once == pytest.approx(longest)
+    assert all_at_once <= planned.cpu_seconds(slots) <= one
+    assert planned.cpu_seconds(slots) >= one / slots * (1 - 1e-9)
