@@ -58,11 +58,12 @@ def _quiet_about_fonts() -> Iterator[None]:
 
 def _settings() -> Any:  # noqa: ANN401  # as of style.RC
     """Returns what matplotlib is set to while it draws, but for the user's window system."""
-    settings: dict[str, Any] = {**matplotlib.rcParamsDefault, **style.RC}
-    del settings["backend"]
+    defaults: Any = matplotlib.rcParamsDefault
     there = {font.name for font in fontManager.ttflist}
     fonts = [style.RC["font.family"], *(name for name in _MORE_FONTS if name in there)]
-    return {**settings, "font.family": fonts}
+    settings = {**defaults, **style.RC, "font.family": fonts}
+    del settings["backend"]
+    return settings
 
 
 def wrapped(text: str, width: float) -> str:

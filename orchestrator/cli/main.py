@@ -35,6 +35,7 @@ from mimsweep.orchestrator.cli.options import (
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.streams import guarded
+from mimsweep.orchestrator.cli.surroundings import leave_out_others
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
     cohort_limit_of,
@@ -224,6 +225,7 @@ for _command in (
 
 def program() -> None:
     """The command `mimsweep`: `main`, with half of the time that Python itself takes saved."""
+    leave_out_others()
     # MLflow's half a million objects stay; looking for garbage among them takes half a second.
     gc.set_threshold(200_000)
     code = 1
