@@ -117,12 +117,10 @@ def _store(uri: str) -> Iterator[Check]:
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     try:
-        # An SQL store of another version than this mlflow's is refused as it is opened.
         tracking = Tracking(uri, create=False)
         artifacts = tracking.artifact_place()
     except TrackingError as error:
-        hint = ": run `mlflow db upgrade` on it" if "out-of-date" in str(error) else ""
-        yield Check("store", "FAIL", f"{error}{hint}")
+        yield Check("store", "FAIL", str(error))
         return
     shown = without_secrets(uri, uri)
     if artifacts is None:
