@@ -96,7 +96,8 @@ class Stop:
         if not self.told:
             left = self.left()
             shown = _SHOW_CURSOR if os.isatty(2) else ""
-            os.write(2, f"{shown}mimsweep: {interrupted(left)}\n".encode())
+            with suppress(OSError):
+                os.write(2, f"{shown}mimsweep: {interrupted(left)}\n".encode())
 
 
 def interrupted(left: str = "") -> str:

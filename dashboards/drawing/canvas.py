@@ -2,19 +2,33 @@
 
 import functools
 import io
+import logging
 import os
 import textwrap
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from mimsweep.dashboards.drawing import style
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Families that have what DejaVu Sans lacks, the scripts of Asia above all. Of characters that none
+# of them has, matplotlib draws a box.
+_MORE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP"),
+    *("Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "SimHei"),
+    *("Yu Gothic", "Malgun Gothic", "NanumGothic", "IPAexGothic", "IPAGothic", "Arial Unicode MS"),
+    *("Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Unifont"),
+)
 
 
 def styled(function: Callable[P, T]) -> Callable[P, T]:
@@ -22,10 +36,34 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.rc_context(style.RC):
+        with matplotlib.rc_context(_settings()), _quiet_about_fonts():
             return function(*args, **kwargs)
 
     return wrapper
+
+
+@contextmanager
+def _quiet_about_fonts() -> Iterator[None]:
+    """Keeps matplotlib from telling which characters, or bold ones, no font has."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _settings() -> Any:  # noqa: ANN401  # as of style.RC
+    """Returns what matplotlib is set to while it draws, but for the user's window system."""
+    defaults: Any = matplotlib.rcParamsDefault
+    there = {font.name for font in fontManager.ttflist}
+    fonts = [style.RC["font.family"], *(name for name in _MORE_FONTS if name in there)]
+    settings = {**defaults, **style.RC, "font.family": fonts}
+    del settings["backend"]
+    return settings
 
 
 def wrapped(text: str, width: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from mimsweep.orchestrator.cli.options import cohort_size, data_dir, device
-from mimsweep.orchestrator.errors import SpecError, TrainingError
+from mimsweep.orchestrator.errors import MimsweepError, SpecError, TrainingError
 from mimsweep.orchestrator.stopping import INTERRUPTED, STOP, interrupted
 
 if TYPE_CHECKING:
@@ -116,6 +116,12 @@ def end(outcome: Outcome) -> None:
     if outcome.failed:
         lines = [f"{run.run_name}: {reason}" for run, reason in outcome.failed.items()]
         raise TrainingError("\n  ".join([f"{len(lines)} runs failed:", *lines]))
+
+
+def end_failed(error: MimsweepError) -> NoReturn:
+    """Ends a command with an error's sentence and exit code."""
+    click.echo(f"mimsweep: {error}", err=True)
+    sys.exit(error.exit_code)
 
 
 def end_interrupted(left: str) -> NoReturn:

@@ -33,6 +33,7 @@ from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
+from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 
@@ -68,10 +69,11 @@ def run_search(
     """
     check_data(_batch_sizes(search), options.data_dir)
     choice = choose_engine(options)
-    tracking = open_tracking(search.name, options, view)
-    if owner := tracking.owner(search.name):  # before the trials that it makes are taken for dead
+    there = Tracking(options.tracking_uri, create=not can_be_created(options.tracking_uri))
+    if owner := there.owner(search.name):  # before the trials that it makes are taken for dead
         raise SweepBusyError(f"the search {search.name}", owner)
     study = Study(search, storage or journal(search))
+    tracking = open_tracking(search.name, options, view)
     if study.closed:
         view.say(f"{len(study.closed)} trials that were cut off are closed, to be tried again")
     if not study.left():

@@ -1,6 +1,6 @@
 """A search's study: its trials in Optuna's storage.
 
-With `search_methods` and `search_reader`, the only importer of optuna.
+With the modules beside it, the only importer of optuna.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from mimsweep.orchestrator.search.methods import (
     distribution,
     grid,
     new_point,
-    open_storage,
     pruner,
     sampler,
 )
@@ -32,8 +31,10 @@ from mimsweep.orchestrator.search.reader import (
     as_tracking_errors,
     tracking_errors,
 )
+from mimsweep.orchestrator.search.storage import open_storage
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, Owner
+from mimsweep.orchestrator.tracking.store import without_secrets
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -74,14 +75,19 @@ class Study(StudyReader):
         self._distributions = {name: distribution(d) for name, d in search.space.items()}
         with tracking_errors(storage, Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study = optuna.create_study(
-                study_name=search.name,
-                storage=open_storage(storage),
-                directions=directions(search),
-                load_if_exists=True,
-                pruner=pruner(search),
-            )
+            opened = open_storage(storage)
+            if search.name in {each.study_name for each in opened.get_all_studies()}:
+                self._study = optuna.load_study(study_name=search.name, storage=opened)
+            else:
+                self._study = optuna.create_study(
+                    study_name=search.name,
+                    storage=opened,
+                    directions=directions(search),
+                    load_if_exists=True,  # another start may have been quicker
+                )
             self._check()
+            self._study.pruner = pruner(search)
+            self._study.set_user_attr(_MEANING, search.meaning)
             self._study.sampler = sampler(search, len(self._study.get_trials(deepcopy=False)))
             self._beaten = 0.0
             self.beat()
@@ -96,16 +102,37 @@ class Study(StudyReader):
         ours = owner and (owner.here, owner.pid) == (True, this.pid)
         if owner and owner.alive() and not ours:
             raise SweepBusyError(f"the search {self.search.name}", owner)
-        known = attributes.get(_MEANING)
-        meaning = self.search.meaning
-        differs = [key for key in meaning if known and known.get(key) != meaning[key]]
-        if differs:
+        if why := self._differs(attributes.get(_MEANING)):
             raise SpecError(
-                f"the study {self.search.name} in {self.storage} was made with another "
-                f"{' and '.join(differs)}: its trials can't be compared with new ones; give the "
-                "search another name, or another --storage"
+                f"the study {self.search.name} in {without_secrets(self.storage, self.storage)} "
+                f"{why}: its trials can't be compared with new ones; give the search another "
+                "name, or another --storage"
             )
-        self._study.set_user_attr(_MEANING, meaning)
+
+    def _differs(self, known: Mapping[str, Any] | None) -> str:
+        """Says what makes the study there another one than this search's; empty if nothing does.
+
+        Args:
+            known: the meaning with which a search made it; None: it was made otherwise.
+        """
+        meaning, study = self.search.meaning, self._study
+        if differs := [key for key in meaning if known and known.get(key) != meaning[key]]:
+            return f"was made with another {' and '.join(differs)}"
+        if study.directions != directions(self.search):
+            there = " and ".join(direction.name.lower() for direction in study.directions)
+            wanted = " and ".join(objective.direction for objective in self.search.objectives)
+            return f"is to {there}, while the search is to {wanted}"
+        metrics = [objective.metric for objective in self.search.objectives]
+        if study.metric_names not in (None, metrics):
+            return f"is of {' and '.join(study.metric_names)}, not of {' and '.join(metrics)}"
+        ended = self._trials(TrialState.COMPLETE, TrialState.PRUNED)
+        if ended and not known:
+            trials = "1 trial" if len(ended) == 1 else f"{len(ended)} trials"
+            return f"has {trials} that mimsweep did not make"
+        for trial in ended:
+            if trial.distributions != self._distributions:
+                return f"has a trial, {trial.number}, of another space"
+        return ""
 
     @as_tracking_errors
     def ask(self) -> list[Asked]:

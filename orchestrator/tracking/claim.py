@@ -112,9 +112,7 @@ class Claim:
         now = time.time()
         run = self._client.get_run(self._id)
         if run.info.status != "RUNNING" or run.info.lifecycle_stage != "active":
-            others = [owner for _, owner in living_parents(self._running())]
-            what = "closed or deleted" + "".join(f", {owner} has it now" for owner in others[:1])
-            raise self._lose(f"its parent run was {what}")
+            raise self._lose(self._why_closed())
         self._client.set_tag(self._id, HEARTBEAT, f"{now:.3f}")
         if abs(now - self._renewed) > STALE_SECONDS:
             try:
@@ -128,6 +126,15 @@ class Claim:
         """Renews the lease if that is due; raises as `renew` does."""
         if self._lost or abs(time.time() - self._renewed) >= HEARTBEAT_SECONDS:
             self.renew()
+
+    def _why_closed(self) -> str:
+        """Says why the parent is RUNNING no more."""
+        try:
+            others = [owner for _, owner in living_parents(self._running())]
+        except RefusedError as error:
+            return str(error)
+        what = "closed or deleted" + "".join(f", {owner} has it now" for owner in others[:1])
+        return f"its parent run was {what}"
 
     def _lose(self, why: str) -> SweepLostError:
         self._lost = SweepLostError(

@@ -145,6 +145,21 @@ def histories(client: Any, run_ids: Sequence[str], metric: str) -> list[tuple[st
         ]
 
 
+def upload(client: Any, run_id: str, folder: str) -> None:  # noqa: ANN401
+    """Stores the files of a folder as a run's artifacts, which may be kept elsewhere than runs.
+
+    Raises:
+        TrackingError: they are in a folder that can't be written.
+    """
+    try:
+        client.log_artifacts(run_id, folder)
+    except OSError as error:
+        place = client.get_run(run_id).info.artifact_uri
+        if not place.startswith(("/", "file:")):
+            raise
+        raise refusal(place, error, "artifact folder") from None
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     collecting = gc.isenabled()

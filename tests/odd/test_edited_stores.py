@@ -11,7 +11,7 @@ import pytest
 
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.bench import MIMSWEEP
-from tests.orchestrator.commands import mimsweep
+from tests.orchestrator.commands import mimsweep, refused
 
 T = TypeVar("T")
 
@@ -98,11 +98,16 @@ def test_an_invocation_whose_parent_is_deleted_stops(folder: Path, what: str) ->
             client.delete_run(parent_id)
         else:
             client.delete_experiment(run.info.experiment_id)
-        _, said = process.communicate(timeout=200)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 3, said
     assert said.splitlines()[-1].startswith("mimsweep: ")
     assert "Traceback" not in said
     if what == "experiment":
+        remedy = "was deleted: bring it back with `mlflow experiments restore --experiment-id"
+        assert remedy in said.splitlines()[-1]
+        said = refused(mimsweep("run", "edited.yaml", "--device", "cpu"), exit_code=3)
+        assert remedy in said
+        assert "or remove it for good with `mlflow gc" in said
         client.restore_experiment(run.info.experiment_id)
     again = mimsweep("run", "edited.yaml", "--device", "cpu")
     assert again.exit_code == 0, again.output

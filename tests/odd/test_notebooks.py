@@ -1,0 +1,125 @@
+"""A notebook: sweeps that are run, stopped and lost in the kernel of a real one."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from tests.odd.ending import ENDLESS, MIMSWEEP, SWEEP, statuses, until
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 120.0
+
+
+class Notebook:
+    """A kernel, and what its cells print."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(cwd=str(folder), env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+        self.client: BlockingKernelClient = self.manager.client()
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=SECONDS)
+
+    def begin(self, cell: str) -> str:
+        """Begins a cell; returns its id."""
+        return str(self.client.execute(cell))
+
+    def end(self, cell_id: str) -> str:
+        """Waits for the end of a cell; returns what it printed, errors too."""
+        printed, deadline = "", time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            message = self.client.get_iopub_msg(timeout=SECONDS)
+            content: dict[str, Any] = message["content"]
+            if message["parent_header"].get("msg_id") != cell_id:
+                continue
+            if message["msg_type"] == "stream":
+                printed += content["text"]
+            elif message["msg_type"] in ("display_data", "update_display_data"):
+                printed += content["data"]["text/plain"]
+            elif message["msg_type"] == "error":
+                printed += f"{content['ename']}: {content['evalue']}\n"
+            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+                return printed
+        raise AssertionError(f"no end of the cell, which printed {printed}")
+
+    def run(self, cell: str) -> str:
+        """Runs a cell; returns what it printed."""
+        return self.end(self.begin(cell))
+
+    def restart(self) -> None:
+        """Kills the kernel, whatever it does, and starts another, as the button does."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=True)
+        self.client = self.manager.client()
+        self._connect()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def notebook(here: Path) -> Iterator[Notebook]:
+    opened = Notebook(here)
+    yield opened
+    opened.close()
+
+
+def test_a_sweep_is_run_and_drawn_in_a_cell(notebook: Notebook, here: Path) -> None:
+    (here / "s.yaml").write_text(SWEEP)
+    printed = notebook.run(f"!{MIMSWEEP} run s.yaml --workers 1")
+    assert "s: 2 of 2 runs to train" in printed
+    assert "s: 2/2 runs complete" in printed
+    printed += notebook.run(f"!{MIMSWEEP} figures s.yaml")
+    assert len(list(here.glob("figures/s/*.png"))) > 0
+    assert "Traceback" not in printed
+    read = notebook.run(
+        "import mimsweep as ms, io, pandas as pd\n"
+        f"csv = !{MIMSWEEP} results s.yaml 2>/dev/null\n"
+        "print(len(ms.load('s.yaml').runs), pd.read_csv(io.StringIO('\\n'.join(csv))).nll.count())"
+    )
+    assert read == "2 2\n"
+
+
+def test_the_stop_button_ends_a_sweep_that_goes_on(notebook: Notebook, here: Path) -> None:
+    (here / "s.yaml").write_text(ENDLESS)
+    cell = notebook.begin(f"!{MIMSWEEP} run s.yaml --workers 1")
+    until(lambda: statuses().count("RUNNING") == 3)
+    notebook.manager.interrupt_kernel()
+    assert "Traceback" not in notebook.end(cell)
+    (here / "s.yaml").write_text(SWEEP)
+    assert "s: 2/2 runs complete" in notebook.run(f"!{MIMSWEEP} run s.yaml --workers 1")
+    assert "RUNNING" not in statuses()  # IPython gives it half a second to end, then kills it
+
+
+def test_a_kernel_that_is_restarted_leaves_a_sweep_that_goes_on(
+    notebook: Notebook, here: Path
+) -> None:
+    (here / "s.yaml").write_text(ENDLESS)
+    notebook.begin(f"!{MIMSWEEP} run s.yaml --workers 1")
+    until(lambda: statuses().count("RUNNING") == 3)
+    notebook.restart()
+    until(lambda: "RUNNING" not in statuses())  # its terminal has gone with the kernel
+    (here / "s.yaml").write_text(SWEEP)
+    assert "s: 2/2 runs complete" in notebook.run(f"!{MIMSWEEP} run s.yaml --workers 1")
+
+
+def test_workers_start_where_main_has_no_file(notebook: Notebook, here: Path) -> None:
+    (here / "s.yaml").write_text(SWEEP)
+    printed = notebook.run(
+        "from mimsweep.orchestrator.cli.main import main\n"
+        "main(['run', 's.yaml', '--workers', '2', '--cohort-size', '1'], standalone_mode=False)"
+    )
+    assert "s: 2/2 runs complete" in printed
+    handlers = "[signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]"
+    assert "Stop" not in notebook.run(f"import signal; print({handlers})")
