@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from mimsweep.orchestrator.errors import SpecError, TrackingError
-from mimsweep.orchestrator.tracking.store import without_secrets
+from mimsweep.orchestrator.tracking.uri import without_secrets
 
 _LOCK_SECONDS = 5
 """How long a lock is waited for that a killed process left; to append takes milliseconds."""

@@ -34,7 +34,7 @@ from mimsweep.orchestrator.search.reader import (
 from mimsweep.orchestrator.search.storage import open_storage
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, Owner
-from mimsweep.orchestrator.tracking.store import without_secrets
+from mimsweep.orchestrator.tracking.uri import without_secrets
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
