@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ from mimsweep.orchestrator.tracking.uri import (
     sqlite_uri,
 )
 
+_BUILDING = re.compile("[0-9a-f]{32}(-journal|-wal|-shm)?")
 _REACH_SECONDS = 13.0
 # One retry of 5 s each: MLflow's own patience (7 retries of 120 s) is for a server that was there.
 _FIRST_CONTACT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
@@ -175,17 +178,38 @@ def _create_sqlite(path: Path, make: Callable[[str], object]) -> None:
     """Creates the schema under another name, then links it into place.
 
     MLflow migrates step by step: two first starts at once would corrupt the file, and a kill
-    would leave half of it.
+    would leave half of it, which the next start removes.
     """
-    building = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    # MLflow would make a missing folder, and try for minutes to write where it may not.
-    building.touch(exist_ok=False)
+    with _alone(path.parent) as alone:
+        if path.exists():
+            return
+        for left in path.parent.glob(f".{path.name}.*") if alone else ():
+            if _BUILDING.fullmatch(left.name.removeprefix(f".{path.name}.")):
+                left.unlink()
+        building = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        # MLflow would make a missing folder, and try for minutes to write where it may not.
+        building.touch(exist_ok=False)
+        try:
+            make(sqlite_uri(building))
+            with suppress(FileExistsError):
+                os.link(building, path)
+        finally:
+            building.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Says whether no other process is within this for the same folder; who isn't alone goes on."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        make(sqlite_uri(building))
-        with suppress(FileExistsError):
-            os.link(building, path)
+        alone = True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another has it, or its file system knows no such locks
+            alone = False
+        yield alone
     finally:
-        building.unlink()
+        os.close(handle)
 
 
 def _in_time(task: Callable[[], T]) -> T:
