@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.files.search import Search
-from mimsweep.orchestrator.tracking.store import refusal
+from mimsweep.orchestrator.tracking.refusals import refusal
 
 P = ParamSpec("P")
 R = TypeVar("R")

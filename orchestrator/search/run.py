@@ -103,7 +103,9 @@ def run_search(
             return options.cohort_size or cohort_limit(run, choice.kind)
 
         trials = Trials(study, begun.recorder, view, limit)
-        dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state, trials)
+        dispatcher = Dispatcher(
+            engine, begun.recorder, view, options.policy, state, trials, choice.kind
+        )
         outcome = dispatch(dispatcher, begun)
     view.say(state.line())
     if not study.left():
