@@ -35,7 +35,11 @@ from mimsweep.orchestrator.cli.options import (
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.streams import guarded
-from mimsweep.orchestrator.cli.surroundings import leave_out_others
+from mimsweep.orchestrator.cli.surroundings import (
+    leave_out_others,
+    require_folder,
+    system_refuses,
+)
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
     cohort_limit_of,
@@ -45,7 +49,7 @@ from mimsweep.orchestrator.cli.training import (
     training,
     training_options,
 )
-from mimsweep.orchestrator.errors import MimsweepError
+from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import STOP
 
 
@@ -69,8 +73,10 @@ class _Commands(click.Group):
             if STOP.asked:
                 end_interrupted(str(error))
             end_failed(error)
-        except Exception:
+        except Exception as error:
             if not STOP.asked:
+                if sentence := system_refuses(error):
+                    end_failed(SpecError(sentence))
                 raise
             end_interrupted("")  # what was stopped in the middle may fail in any way
 
@@ -87,6 +93,7 @@ class _Commands(click.Group):
 )
 def main(modules: Sequence[str]) -> None:
     """Train sweeps of latent-variable models as stacks, tracked in MLflow."""
+    require_folder()
     add_modules(modules)
 
 
