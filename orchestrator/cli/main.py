@@ -74,11 +74,13 @@ class _Commands(click.Group):
                 end_interrupted(str(error))
             end_failed(error)
         except Exception as error:
-            if not STOP.asked:
-                if sentence := system_refuses(error):
-                    end_failed(SpecError(sentence))
+            if STOP.asked:
+                end_interrupted("")  # what was stopped in the middle may fail in any way
+            if refused := system_refuses(error):
+                end_failed(SpecError(refused))
+            if not isinstance(error, ImportError):
                 raise
-            end_interrupted("")  # what was stopped in the middle may fail in any way
+            end_failed(SpecError(f"a part of what is installed can't be loaded: {error}"))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

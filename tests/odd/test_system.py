@@ -144,9 +144,9 @@ def test_a_user_without_a_name_or_a_home(here: Path, arguments: list[str]) -> No
 
 
 def test_a_process_that_is_killed() -> None:
-    with pytest.raises(MimsweepError, match="a process of this command was killed"):
-        with Processes(1, int) as pool:
-            pool.submit(os._exit, 1).result()
+    killed = pytest.raises(MimsweepError, match="a process of this command was killed")
+    with killed, Processes(1, int) as pool:
+        pool.submit(os._exit, 1).result()
 
 
 @pytest.mark.slow
