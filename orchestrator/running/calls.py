@@ -15,7 +15,7 @@ T = TypeVar("T")
 SLOW_SECONDS = 10.0
 """How long a call to a store that works may take, at the end of an invocation."""
 
-FIRST_TOLD_SECONDS, TOLD_SECONDS = 3.0, 30.0
+FIRST_TOLD_SECONDS, TOLD_SECONDS = 5.0, 30.0
 """After how long it is told that the store is waited for, and how often again."""
 
 LONGEST_PAUSE = 10.0
@@ -66,9 +66,9 @@ class Calls:
         pause = FIRST_TOLD_SECONDS
         while not last.done() and (left := self._left(patience)) > 0:
             wait_for([last], 0.1)
-            if time.monotonic() - max(told, self._progress) >= pause:
+            if time.monotonic() - told >= pause:
                 told, pause = time.monotonic(), TOLD_SECONDS
-                tell(str(self.outage or "the tracking store has not answered yet"), left)
+                tell(str(self.outage or "the tracking store has not taken all yet"), left)
         self._give_up.set()
         self._thread.shutdown(wait=not STOP.asked, cancel_futures=True)
         if not last.done() or last.cancelled():

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,16 @@ def test_the_folder_is_named_that_fails(here: Path) -> None:
     (here / "figures" / "a.png").touch()
     with pytest.raises(TrackingError, match=r"^the artifact folder "):
         tracking.log_folder(parent_id, here / "figures")
+
+
+@pytest.mark.slow
+def test_a_silence_as_a_run_starts_is_told(here: Path) -> None:
+    (here / "s.yaml").write_text(SWEEP)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with started("run", "s.yaml", "--tracking-uri", uri) as program:
+            code, _, err = program.end()
+    ready, failed = err.splitlines()
+    assert code == 3
+    assert re.match(r"getting ready: the store, data sets, workers; 1\d s so far$", ready), err
+    assert failed.startswith(f"mimsweep: the tracking store {uri} failed: ")
