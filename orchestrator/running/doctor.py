@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mimsweep.orchestrator.engines.local import local_slots
 from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.gpus import find_gpus
 
 Level = Literal["OK", "WARN", "FAIL"]
 
@@ -78,13 +78,14 @@ def _versions() -> Iterator[Check]:
 
 
 def _devices() -> Check:
-    kind, slots = local_slots("auto", None)
-    if kind == "cpu":
-        return Check("devices", "OK", f"{len(slots)} CPU cores, no GPU")
+    gpus = find_gpus()
+    if not gpus.names:
+        text = f"{len(os.sched_getaffinity(0))} CPU cores, no GPU: {gpus.why}"
+        return Check("devices", "WARN" if gpus.wrong else "OK", text)
     import torch  # seconds, and only to see whether it takes the GPUs
 
     if not torch.cuda.is_available():
-        text = f"nvidia-smi lists {len(slots)} GPUs, but this torch ({torch.__version__}) sees none"
+        text = f"CUDA's driver shows {len(gpus.names)} GPUs, this torch ({torch.__version__}) none"
         return Check("devices", "WARN", text)
     names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return Check("devices", "OK", f"{torch.cuda.device_count()} GPUs: {', '.join(sorted(names))}")

@@ -33,7 +33,8 @@ def test_a_new_folder_is_fine(found: Callable[[str], dict[str, Check]], tmp_path
     checks = found(uri)
     assert checks["store"] == Check("store", "OK", f"none at {uri} yet; the first run makes it")
     assert checks["mlflow"].text
-    assert checks["devices"].text == f"{len(os.sched_getaffinity(0))} CPU cores, no GPU"
+    cores = f"{len(os.sched_getaffinity(0))} CPU cores"
+    assert checks["devices"].text == f"{cores}, no GPU: CUDA_VISIBLE_DEVICES is empty"
     assert checks["Fashion-MNIST"].state == "WARN"
     assert exit_code(list(checks.values())) == 0
     assert list(tmp_path.iterdir()) == []
