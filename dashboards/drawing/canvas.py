@@ -107,5 +107,10 @@ def title_of(figure: Figure) -> str:
 def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Writes beside `path`, then renames, so that a killed process leaves no half file."""
     part = path.with_name(f".{path.name}.part")
-    write(part)
+    try:
+        write(part)
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)  # of a full disk Python knows no name
+        part.unlink(missing_ok=True)
+        raise
     os.replace(part, path)

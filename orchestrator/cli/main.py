@@ -35,7 +35,11 @@ from mimsweep.orchestrator.cli.options import (
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.streams import guarded
-from mimsweep.orchestrator.cli.surroundings import leave_out_others
+from mimsweep.orchestrator.cli.surroundings import (
+    leave_out_others,
+    require_folder,
+    system_refuses,
+)
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
     cohort_limit_of,
@@ -72,6 +76,8 @@ class _Commands(click.Group):
         except Exception as error:
             if STOP.asked:
                 end_interrupted("")  # what was stopped in the middle may fail in any way
+            if refused := system_refuses(error):
+                end_failed(SpecError(refused))
             if not isinstance(error, ImportError):
                 raise
             end_failed(SpecError(f"a part of what is installed can't be loaded: {error}"))
@@ -89,6 +95,7 @@ class _Commands(click.Group):
 )
 def main(modules: Sequence[str]) -> None:
     """Train sweeps of latent-variable models as stacks, tracked in MLflow."""
+    require_folder()
     add_modules(modules)
 
 

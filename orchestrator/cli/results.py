@@ -179,8 +179,9 @@ def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 def ui(tracking_uri: str | None, port: int) -> None:
     """Open MLflow's pages on the tracking store, at http://127.0.0.1:PORT."""
     from mimsweep.orchestrator.tracking.uri import resolve_uri
+    from mimsweep.orchestrator.tracking.writer import Tracking
 
+    uri = resolve_uri(tracking_uri)
+    Tracking(uri)  # says in a sentence what would end MLflow in a traceback
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    os.execv(  # noqa: S606
-        sys.executable, [*command, "--backend-store-uri", resolve_uri(tracking_uri)]
-    )
+    os.execv(sys.executable, [*command, "--backend-store-uri", uri])  # noqa: S606

@@ -1,13 +1,17 @@
-"""What notebooks, editors and other tools have set in the environment, kept from the program.
+"""What the program finds when it starts: variables that others have set, and a system that refuses.
 
-The one place for it. Workers and processes that draw inherit what is left. MLflow's variables that
-say which run or experiment is meant need nothing: the program names its own in every call.
+What notebooks, editors and other tools set is undone here alone; workers and processes that draw
+inherit what is left. MLflow's variables that say which run or experiment is meant need nothing: the
+program names its own in every call.
 """
 
 import os
 import re
 import sys
 import warnings
+from pathlib import Path
+
+from mimsweep.orchestrator.errors import SpecError
 
 # They change the bits of results, or crowd all workers on one core.
 _OF_NUMBERS = re.compile(r"(ATEN|DNNL|GOMP|MKL|NUMBA|OMP|ONEDNN)_.*|.*_TF32_.*")
@@ -22,6 +26,10 @@ def leave_out_others() -> None:
     for name in list(os.environ):
         if _OF_NUMBERS.fullmatch(name) and not _HARMLESS.fullmatch(name):
             del os.environ[name]
+    try:
+        Path.home()
+    except RuntimeError:  # containers run as a user whom the system does not know
+        os.environ["HOME"] = "/nonexistent"  # from which libraries go on to do without
     os.environ["MPLBACKEND"] = "agg"  # read as matplotlib is imported, also by users' modules
     kept = [option for option in sys.warnoptions if not _ERRORS.fullmatch(option)]
     if kept != sys.warnoptions:
@@ -30,3 +38,28 @@ def leave_out_others() -> None:
         warnings.resetwarnings()
         for kind in _UNHEARD:  # as Python does by itself
             warnings.simplefilter("ignore", kind)
+
+
+def require_folder() -> None:
+    """Sees to it that there is a working folder, which the store and all output are found from.
+
+    Raises:
+        SpecError: it was deleted.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SpecError(
+            "the folder that the command was started in is not there any more; "
+            "go to another, or make it anew and go there"
+        ) from error
+
+
+def system_refuses(error: Exception) -> str | None:
+    """Returns what the system refuses, and where, in a sentence; None: the error is another."""
+    if not isinstance(error, OSError) or not error.errno or isinstance(error, ConnectionError):
+        return None
+    paths = [
+        os.path.abspath(os.fsdecode(path)) for path in (error.filename, error.filename2) if path
+    ]
+    return f"{' to '.join(paths)}: {error.strerror}" if paths else str(error.strerror)

@@ -14,6 +14,7 @@ from pathlib import Path
 from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place, Up
 from mimsweep.orchestrator.errors import SpecError, TrainingError
 from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.gpus import Gpus, find_gpus
 
 # glibc gives buffers this size back to the kernel at each free, and every operation of a training
 # step would fault its pages in anew (a quarter of a step in a stack of ten).
@@ -225,24 +226,9 @@ def local_slots(device: str, workers: int | None) -> tuple[str, list[str | None]
     Raises:
         SpecError: "cuda" is wanted and no GPU is visible.
     """
-    gpus = _gpus() if device in ("auto", "cuda") else []
-    if device == "cuda" and not gpus:
-        raise SpecError(
-            "--device cuda: no GPU is visible: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES is "
-            "empty"
-        )
-    if gpus:
+    found = find_gpus() if device != "cpu" else Gpus([])
+    if device == "cuda" and not found.names:
+        raise SpecError(f"--device cuda: no GPU is visible: {found.why}")
+    if gpus := found.names:
         return "cuda", [gpus[slot % len(gpus)] for slot in range(workers or len(gpus))]
     return "cpu", [None] * (workers or len(os.sched_getaffinity(0)))
-
-
-def _gpus() -> list[str]:
-    """Returns the visible GPUs as `CUDA_VISIBLE_DEVICES` names them."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
-    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return listed.stdout.split()

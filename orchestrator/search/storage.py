@@ -6,6 +6,8 @@ of a journal that can't be gone on with.
 
 import json
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -13,11 +15,12 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from mimsweep.orchestrator.errors import SpecError, TrackingError
-from mimsweep.orchestrator.tracking.store import without_secrets
+from mimsweep.orchestrator.tracking.uri import without_secrets
 
-_LOCK_SECONDS = 5
+_LOCK_SECONDS = 3
 """How long a lock is waited for that a killed process left; to append takes milliseconds."""
 
+_CREATE_STUDY = 0
 _SQLITE_FILE = b"SQLite format 3\0"
 
 
@@ -62,6 +65,7 @@ def _open_journal(path: Path) -> BaseStorage:
     path = path.absolute()
     torn = _torn(path) if path.exists() else None
     path.parent.mkdir(parents=True, exist_ok=True)
+    _break_lock(path.with_name(f"{path.name}.lock"))
     backend = JournalFileBackend(str(path), JournalFileSymlinkLock(str(path), _LOCK_SECONDS))
     try:
         opened = JournalStorage(backend)
@@ -70,6 +74,18 @@ def _open_journal(path: Path) -> BaseStorage:
     if torn is not None:
         os.truncate(path, torn)
     return opened
+
+
+def _break_lock(lock: Path) -> None:
+    """Removes an old lock that leads nowhere: Optuna can't tell its age, and would wait for ever.
+
+    A process makes such a one that names its journal by a relative path.
+    """
+    with suppress(FileNotFoundError):
+        while lock.is_symlink() and not lock.exists():
+            if time.time() - lock.lstat().st_mtime > _LOCK_SECONDS:
+                lock.unlink()
+            time.sleep(0.1)
 
 
 def _torn(path: Path) -> int | None:
@@ -89,6 +105,8 @@ def _torn(path: Path) -> int | None:
             return path.stat().st_size - len(line)
         if not entry:
             raise _damaged(path, f"line {number} is no entry of one")
+        if number == 1 and json.loads(line)["op_code"] != _CREATE_STUDY:
+            raise _damaged(path, "its beginning is missing")
     return None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search
@@ -29,12 +29,13 @@ from mimsweep.orchestrator.search.reader import (
     REPLACES,
     StudyReader,
     as_tracking_errors,
+    point_of,
     tracking_errors,
 )
 from mimsweep.orchestrator.search.storage import open_storage
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, Owner
-from mimsweep.orchestrator.tracking.store import without_secrets
+from mimsweep.orchestrator.tracking.uri import without_secrets
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -54,12 +55,14 @@ class Study(StudyReader):
 
     A trial is asked for, then ended once: complete, pruned or failed. One that a dead process left
     running is closed as failed, and its point enqueued as another trial, which replaces it; it
-    counts no more. Every trial has the metrics of its seeds as user attributes.
+    counts no more. So is the point of one that had failed before. Every trial has the metrics of
+    its seeds as user attributes.
 
     Attributes:
         search: what is searched.
         storage: path of a journal file, or URL of a database.
         closed: numbers of the trials that a dead process had left running.
+        retried: numbers of the trials that had failed.
     """
 
     def __init__(self, search: Search, storage: str) -> None:
@@ -92,6 +95,8 @@ class Study(StudyReader):
             self._beaten = 0.0
             self.beat()
             self.closed = self._close([trial.number for trial in self._trials(TrialState.RUNNING)])
+            self.retried = list(self.failed())
+            self._replace(self.retried)
             if search.default and search.sampler != "grid" and not self._trials():
                 self._study.enqueue_trial(search.default)
 
@@ -161,7 +166,7 @@ class Study(StudyReader):
 
     def _new_point(self) -> dict[str, Any] | None:
         """Returns a point where no trial is yet, if the sampler comes to one."""
-        known = [self.search.point(_params(trial)) for trial in self._trials()]
+        known = [self.search.point(point_of(trial)) for trial in self._trials()]
         if self.search.sampler == "grid":
             return next((point for point in grid(self.search) if point not in known), None)
         return new_point(self._study, self.search, self._distributions, known)
@@ -223,15 +228,14 @@ class Study(StudyReader):
         self._study.set_user_attr(_OWNER, {})
 
     def _close(self, numbers: list[int]) -> list[int]:
-        replaced = self._replaced()
-        for trial in self._trials(TrialState.RUNNING):
-            if trial.number not in numbers:
-                continue
-            if trial.number not in replaced:  # a process may have died between these two
-                self._study.enqueue_trial(_params(trial), {REPLACES: trial.number})
-            self._study.tell(trial.number, state=TrialState.FAIL)
+        self._replace(numbers)
+        for number in numbers:
+            self._study.tell(number, state=TrialState.FAIL)
         return numbers
 
-
-def _params(trial: FrozenTrial) -> dict[str, Any]:
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    def _replace(self, numbers: list[int]) -> None:
+        """Enqueues the points of trials anew, of each once: a process may die before it tells."""
+        replaced = self._replaced()
+        for trial in self._trials():
+            if trial.number in numbers and trial.number not in replaced:
+                self._study.enqueue_trial(point_of(trial), {REPLACES: trial.number})

@@ -134,7 +134,7 @@ def _write(pages: Sequence[dict[str, Any]], output: Path, uri: str, parents: Seq
     try:
         write_report(pages, output)
     except OSError as error:
-        raise SpecError(f"--output {output}: {error.strerror}") from error
+        raise SpecError(f"--output {output}: {error.strerror or error}") from error
     store = Tracking(uri, create=False)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, output.name).write_bytes(output.read_bytes())

@@ -69,6 +69,6 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         writers[path.suffix](temporary)
         temporary.replace(path)
     except OSError as error:
-        raise SpecError(f"--output {path}: {error.strerror}") from error
+        raise SpecError(f"--output {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)

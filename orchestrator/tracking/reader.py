@@ -14,6 +14,7 @@ import pandas as pd
 from mimsweep.orchestrator.errors import RefusedError, SpecError, TrackingError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
+from mimsweep.orchestrator.tracking.refusals import refusal
 from mimsweep.orchestrator.tracking.runs import (
     ASKS,
     CLAIM,
@@ -24,7 +25,7 @@ from mimsweep.orchestrator.tracking.runs import (
     SWEEP,
     Run,
 )
-from mimsweep.orchestrator.tracking.store import all_pages, histories, refusal
+from mimsweep.orchestrator.tracking.store import all_pages, histories
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
 # (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
