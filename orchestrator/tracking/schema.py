@@ -11,7 +11,8 @@ import importlib.util
 import re
 import shlex
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mimsweep.orchestrator.errors import TrackingError
@@ -20,6 +21,10 @@ from mimsweep.orchestrator.tracking.uri import without_secrets
 _TABLE = "alembic_version"
 _QUERY = f"SELECT version_num FROM {_TABLE}"  # noqa: S608
 _NAMES = re.compile(r"^(revision|down_revision)\s*(?::.*)?=\s*[\"'](\w+)[\"']", re.MULTILINE)
+_LOCKS = {
+    "postgresql": "SELECT pg_advisory_lock(1903101754)",
+    "mysql": "SELECT GET_LOCK('mimsweep', 60)",
+}
 
 
 def version_of_file(path: Path) -> str | None:
@@ -43,6 +48,22 @@ def version_of_database(uri: str) -> str | None:
             return None if version is None else str(version)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Lets one process at a time do what it does within: two first starts make the same tables."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    lock = _LOCKS.get(engine.dialect.name)
+    try:
+        with engine.connect() as connection:
+            if lock:
+                connection.execute(sqlalchemy.text(lock))
+            yield
+    finally:
+        engine.dispose()  # the lock ends with the connection
 
 
 def check_version(uri: str, version: str) -> None:

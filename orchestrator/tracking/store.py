@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.tracking.refusals import refusal
 from mimsweep.orchestrator.tracking.schema import (
+    alone,
     check_version,
     version_of_database,
     version_of_file,
@@ -87,7 +88,11 @@ def open_store(
             if not create:
                 return None
             path = sqlite_path(uri)
-            if path is None or path.exists():
+            if path is None:
+                with alone(uri):
+                    if version_of_database(uri) is None:
+                        make(uri)
+            elif path.exists():
                 make(uri)
             else:
                 _create_sqlite(path, make)
