@@ -5,6 +5,7 @@ With the modules beside it, the only importer of optuna.
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -40,6 +41,9 @@ from mimsweep.orchestrator.tracking.uri import without_secrets
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _MEANING, _OWNER = "mimsweep.meaning", "mimsweep.owner"
+
+_SETTLE = 0.2
+"""Seconds, longer than a process takes from seeing no other to saying that it works on a study."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ class Study(StudyReader):
             self._study.sampler = sampler(search, len(self._study.get_trials(deepcopy=False)))
             self._beaten = 0.0
             self.beat()
+            time.sleep(
+                _SETTLE
+            )  # of two that came here at once, the later has written over the other
+            self._give_way()
             self.closed = self._close([trial.number for trial in self._trials(TrialState.RUNNING)])
             self.retried = list(self.failed())
             self._replace(self.retried)
@@ -101,18 +109,23 @@ class Study(StudyReader):
                 self._study.enqueue_trial(search.default)
 
     def _check(self) -> None:
-        attributes = self._study.user_attrs
-        owner = Owner.from_tags(attributes.get(_OWNER) or {})
-        this = Owner.this_process()
-        ours = owner and (owner.here, owner.pid) == (True, this.pid)
-        if owner and owner.alive() and not ours:
-            raise SweepBusyError(f"the search {self.search.name}", owner)
-        if why := self._differs(attributes.get(_MEANING)):
+        self._give_way()
+        if why := self._differs(self._study.user_attrs.get(_MEANING)):
             raise SpecError(
                 f"the study {self.search.name} in {without_secrets(self.storage, self.storage)} "
                 f"{why}: its trials can't be compared with new ones; give the search another "
                 "name, or another --storage"
             )
+
+    def _rival(self) -> Owner | None:
+        """Returns the other living process that says that it works on the study."""
+        owner = Owner.from_tags(self._study.user_attrs.get(_OWNER) or {})
+        ours = owner and (owner.here, owner.pid) == (True, os.getpid())
+        return owner if owner and owner.alive() and not ours else None
+
+    def _give_way(self) -> None:
+        if rival := self._rival():
+            raise SweepBusyError(f"the search {self.search.name}", rival)
 
     def _differs(self, known: Mapping[str, Any] | None) -> str:
         """Says what makes the study there another one than this search's; empty if nothing does.
@@ -215,14 +228,21 @@ class Study(StudyReader):
 
     @as_tracking_errors
     def beat(self) -> None:
-        """Says, now and then, that this process works on the study."""
+        """Says, now and then, that this process works on the study.
+
+        Raises:
+            SweepBusyError: it was stopped for so long that another has taken the study.
+        """
         if time.monotonic() - self._beaten >= HEARTBEAT_SECONDS or not self._beaten:
+            self._give_way()
             self._beaten = time.monotonic()
             self._study.set_user_attr(_OWNER, Owner.this_process().tags())
 
     @as_tracking_errors
     def close(self) -> None:
         """Leaves the study: what runs is closed, to be tried again by the next process."""
+        if self._rival():
+            return  # which has closed it
         self._close(list(self._running))
         self._running.clear()
         self._study.set_user_attr(_OWNER, {})
