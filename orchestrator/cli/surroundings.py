@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from io import TextIOWrapper
 from pathlib import Path
 
 from mimsweep.orchestrator.errors import SpecError
@@ -31,6 +32,10 @@ def leave_out_others() -> None:
     except RuntimeError:  # containers run as a user whom the system does not know
         os.environ["HOME"] = "/nonexistent"  # from which libraries go on to do without
     os.environ["MPLBACKEND"] = "agg"  # read as matplotlib is imported, also by users' modules
+    for stream in (sys.stdout, sys.stderr):
+        # A locale such as de_DE.ISO-8859-1 lacks characters, which are printed as \u2212, say.
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     kept = [option for option in sys.warnoptions if not _ERRORS.fullmatch(option)]
     if kept != sys.warnoptions:
         sys.warnoptions[:] = kept  # which processes that draw are started with

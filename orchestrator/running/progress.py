@@ -141,10 +141,11 @@ class _Lines:
     def break_silence(self, ended: threading.Event) -> None:
         """Says what goes on, until `ended`, whenever nobody else has for a while."""
         while not ended.wait(LINE_SECONDS / 10):
+            now, state = time.monotonic(), self._state
             # A little later than `show` would, which may be about to.
-            if time.monotonic() - self._spoken >= 1.2 * LINE_SECONDS:
-                so_far = duration(time.monotonic() - self._started)
-                self.say(self._state.line() if self._state else f"{READY}; {so_far} so far")
+            if now - self._spoken >= LINE_SECONDS * (1.2 if state else 1.0):
+                ready = f"{READY}; {duration(now - self._started)} so far"
+                self.say(state.line() if state else ready)
 
 
 class _Live:

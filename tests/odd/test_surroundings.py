@@ -95,6 +95,15 @@ def test_figures_are_drawn_in_a_notebook_without_a_home(folder: Path) -> None:
     assert out == "figures/s: 2 of 2 runs\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_name_is_printed_in_any_encoding(here: Path, encoding: str) -> None:
+    Path("s.yaml").write_text(SWEEP.replace("name: s", "name: s\ndescription: 多次 − β"))
+    shutil.copy("s.yaml", "多次.yaml")
+    environment = {"PYTHONIOENCODING": f"{encoding}:strict"}
+    assert told("validate", "多次.yaml", environment=environment)[0].endswith("s, 2 runs\n")
+    assert "entropy" in told("sweeps", environment=environment)[0]
+
+
 @pytest.mark.parametrize("command", [slow("run"), "plan", "status"])
 def test_numbers_heed_nobodys_settings(here: Path, command: str) -> None:
     Path("s.yaml").write_text(SWEEP)

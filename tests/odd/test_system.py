@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mimsweep.models import registry
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.processes import Processes
 from tests.odd.ending import MIMSWEEP, SWEEP, statuses, store_complete_runs
@@ -131,6 +132,16 @@ def test_a_folder_that_is_gone(here: Path, stored: Path, command: str) -> None:
     (here / "gone").rmdir()
     files = [] if command in ("doctor", "ui") else [str(stored / "s.yaml")]
     assert refused("--import", "x", command, *files).startswith(GONE)
+
+
+def test_a_folder_that_is_gone_has_no_modules(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "gone").mkdir()
+    monkeypatch.chdir("gone")
+    (here / "gone").rmdir()
+    monkeypatch.setenv("MIMSWEEP_IMPORT", "not_there")
+    registry.load.cache_clear()
+    with pytest.raises(registry.RegistrationError, match="No module named 'not_there'"):
+        registry.load()
 
 
 @pytest.mark.parametrize("arguments", [["doctor"], ["plan", "s.yaml"], ["status", "s.yaml"]])
