@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -146,8 +146,10 @@ def load() -> None:
         RegistrationError: one can't be imported.
     """
     modules = _modules()
-    if modules and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if modules:
+        with suppress(OSError):  # a folder that is gone has no modules
+            if (here := os.getcwd()) not in sys.path:
+                sys.path.append(here)
     for name in modules:
         _import(name, lambda name=name: importlib.import_module(name))  # type: ignore[misc]
     for point in entry_points(group=GROUP):

@@ -18,6 +18,15 @@ agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VA
 _CPU_SPEED = 1e10
 """Multiplications that a CPU's core does in a second, with all that comes beside."""
 
+_FASTER = {"cpu": 1, "cuda": 20}
+"""How much faster a device is than such a core, at least."""
+
+_SLOWER = 4
+"""How much slower than estimated a cohort may be that is alive: other work may share the device."""
+
+_SHORTEST_SILENCE = 1800.0
+"""Seconds that any cohort may take until the first sign of life: data may have to be made."""
+
 # Measured on a CPU, in multiplications: what a step of a stack costs whatever its
 # size, an epoch of a run beside its steps (data, noise, test), a run beside its epochs (measures).
 _STEP, _EPOCH, _RUN = 10_000, 10_000_000, 1_000_000_000
@@ -85,6 +94,19 @@ class PlannedCohort:
         epochs = [run.epochs for run in self.runs]
         steps = max(epochs) * (items // first.batch_size)
         return sum(epochs) * per_epoch + self.size * _RUN + steps * _STEP
+
+    def longest_silence(self, device: str) -> float:
+        """Returns seconds in which it ends an epoch or measures a run, even on a slow machine.
+
+        Args:
+            device: "cpu" or "cuda".
+        """
+        if self.runs[0].of_images:
+            most = max(max(_image_epoch(run), _image_likelihood(run)) for run in self.runs)
+        else:
+            most = self.cost / max(run.epochs for run in self.runs)
+        slow = _SLOWER * most / (_CPU_SPEED * _FASTER[device])
+        return max(_SHORTEST_SILENCE, float(round(slow)))
 
     def halves(self) -> tuple["PlannedCohort", "PlannedCohort"]:
         """Returns the first and the second half of a cohort of two runs or more."""
@@ -244,14 +266,23 @@ def _balanced(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohor
 
 
 def _image_cost(run: RunSpec) -> float:
-    """Returns the multiplications of a run of images: its epochs, and its likelihoods."""
-    whole, encoder, decoder = _IMAGE_LAYERS[run.model.partition("_")[0]]
+    """Returns the multiplications of a run of images."""
+    return run.epochs * _image_epoch(run) + _image_likelihood(run)
+
+
+def _image_epoch(run: RunSpec) -> float:
+    whole, encoder, _ = _IMAGE_LAYERS[run.model.partition("_")[0]]
     train, test = run.train_items or _IMAGE_ITEMS[0], run.test_items or _IMAGE_ITEMS[1]
     steps = train / run.batch_size
     pseudo_inputs = steps * run.pseudo_inputs * encoder if run.prior == "vampprior" else 0.0
     # Forward, and twice that backward.
     epoch = 3 * (train * whole * (2 if run.model.endswith("-smim") else 1) + pseudo_inputs)
-    return run.epochs * (epoch + test * whole) + test * run.likelihood_samples * decoder
+    return epoch + test * whole
+
+
+def _image_likelihood(run: RunSpec) -> float:
+    _, _, decoder = _IMAGE_LAYERS[run.model.partition("_")[0]]
+    return (run.test_items or _IMAGE_ITEMS[1]) * run.likelihood_samples * decoder
 
 
 def _parameters(spec: RunSpec) -> int:

@@ -3,8 +3,10 @@
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.stopping import deaf_children
 
 
@@ -21,8 +23,17 @@ class Processes(ProcessPoolExecutor):
             return super().submit(*args, **kwargs)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits for what was submitted, unless the command failed meanwhile."""
+        """Waits for what was submitted, unless the command failed meanwhile.
+
+        Raises:
+            MimsweepError: it failed because one of the processes has ended by itself.
+        """
         if kind is not None:
             for process in multiprocessing.active_children():
                 process.kill()
         self.shutdown(cancel_futures=kind is not None)
+        if kind is BrokenProcessPool:
+            raise MimsweepError(
+                "a process of this command was killed, or could not be started; if the machine ran "
+                "out of memory, give the command fewer files"
+            ) from None

@@ -58,12 +58,12 @@ def _quiet_about_fonts() -> Iterator[None]:
 
 def _settings() -> Any:  # noqa: ANN401  # as of style.RC
     """Returns what matplotlib is set to while it draws, but for the user's window system."""
-    defaults: Any = matplotlib.rcParamsDefault  # its stub has a type of its own for the keys
-    settings: dict[str, Any] = {**defaults, **style.RC}
-    del settings["backend"]
+    defaults: Any = matplotlib.rcParamsDefault
     there = {font.name for font in fontManager.ttflist}
     fonts = [style.RC["font.family"], *(name for name in _MORE_FONTS if name in there)]
-    return {**settings, "font.family": fonts}
+    settings = {**defaults, **style.RC, "font.family": fonts}
+    del settings["backend"]
+    return settings
 
 
 def wrapped(text: str, width: float) -> str:
@@ -107,5 +107,10 @@ def title_of(figure: Figure) -> str:
 def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Writes beside `path`, then renames, so that a killed process leaves no half file."""
     part = path.with_name(f".{path.name}.part")
-    write(part)
+    try:
+        write(part)
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)  # of a full disk Python knows no name
+        part.unlink(missing_ok=True)
+        raise
     os.replace(part, path)

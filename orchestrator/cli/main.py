@@ -36,6 +36,11 @@ from mimsweep.orchestrator.cli.options import (
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.streams import guarded
+from mimsweep.orchestrator.cli.surroundings import (
+    leave_out_others,
+    require_folder,
+    system_refuses,
+)
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
     cohort_limit_of,
@@ -45,7 +50,7 @@ from mimsweep.orchestrator.cli.training import (
     training,
     training_options,
 )
-from mimsweep.orchestrator.errors import MimsweepError
+from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import STOP
 
 
@@ -69,10 +74,14 @@ class _Commands(click.Group):
             if STOP.asked:
                 end_interrupted(str(error))
             end_failed(error)
-        except Exception:
-            if not STOP.asked:
+        except Exception as error:
+            if STOP.asked:
+                end_interrupted("")  # what was stopped in the middle may fail in any way
+            if refused := system_refuses(error):
+                end_failed(SpecError(refused))
+            if not isinstance(error, ImportError):
                 raise
-            end_interrupted("")  # what was stopped in the middle may fail in any way
+            end_failed(SpecError(f"a part of what is installed can't be loaded: {error}"))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,6 +96,7 @@ class _Commands(click.Group):
 )
 def main(modules: Sequence[str]) -> None:
     """Train sweeps of latent-variable models as stacks, tracked in MLflow."""
+    require_folder()
     add_modules(modules)
 
 
@@ -231,6 +241,7 @@ for _command in (
 
 def program() -> None:
     """The command `mimsweep`: `main`, with half of the time that Python itself takes saved."""
+    leave_out_others()
     # MLflow's half a million objects stay; looking for garbage among them takes half a second.
     gc.set_threshold(200_000)
     code = 1

@@ -193,13 +193,11 @@ def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 )
 def ui(tracking_uri: str | None, port: int) -> None:
     """Open MLflow's pages on the tracking store, at http://127.0.0.1:PORT."""
-    from mimsweep.orchestrator.tracking.store import no_store
-    from mimsweep.orchestrator.tracking.uri import resolve_uri, sqlite_path
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
+    from mimsweep.orchestrator.tracking.writer import Tracking
 
-    path = sqlite_path(uri := resolve_uri(tracking_uri))
-    if path and not path.exists():  # MLflow would make one
-        raise no_store(uri)
+    uri = resolve_uri(tracking_uri)
+    # MLflow would make a store that isn't there, and end in a traceback of what is wrong with one.
+    Tracking(uri, create=False).require()
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    os.execv(  # noqa: S606
-        sys.executable, [*command, "--backend-store-uri", uri]
-    )
+    os.execv(sys.executable, [*command, "--backend-store-uri", uri])  # noqa: S606

@@ -11,6 +11,7 @@ import click
 
 from mimsweep.orchestrator.cli.options import as_json, tracking_uri
 from mimsweep.orchestrator.cli.training import end, training, training_options
+from mimsweep.orchestrator.errors import TrainingError
 
 if TYPE_CHECKING:
     from mimsweep.orchestrator.files.search import Search
@@ -67,6 +68,9 @@ def search(
     else:
         _tell(loaded, found)
     end(found.outcome)
+    if found.failed:
+        lines = [f"trial {number}: {reason}" for number, reason in found.failed.items()]
+        raise TrainingError("\n  ".join([f"{len(lines)} trials failed:", *lines]))
 
 
 def tell_plan(search: Search, complete: int, as_json: bool) -> None:

@@ -51,9 +51,8 @@ timeout = click.option(
     "--timeout",
     metavar="SECONDS",
     type=click.FloatRange(min=0, min_open=True),
-    default=1800,
-    show_default=True,
-    help="A cohort that ends no epoch for so long is lost, and tried again.",
+    help="A cohort that ends no epoch, and no measures, for so long is lost, and tried again; by "
+    "default four times what they take by estimate, at least 1800 s.",
 )
 retries = click.option(
     "--retries",
@@ -88,7 +87,7 @@ def training_options(
     cohort_size: str,
     fail_fast: bool,
     max_failures: int | None,
-    timeout: float,
+    timeout: float | None,
     retries: int,
     fresh: bool = False,
     **where: Any,  # noqa: ANN401

@@ -1,5 +1,6 @@
 """The far side of the Ray engine: what trains on a node. It knows no Ray, which calls it."""
 
+import importlib
 import socket
 import threading
 import traceback
@@ -23,7 +24,12 @@ class Actor:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def node(self) -> str:
-        """Returns the name of the node; that it does says that the actor is up."""
+        """Returns the name of the node; that it does says that the actor is up.
+
+        Raises:
+            ImportError: it will never be: torch, or the same mimsweep, can't be loaded there.
+        """
+        importlib.import_module("mimsweep.orchestrator.engines.training")
         return socket.gethostname()
 
     def train(self, number: int, runs: Sequence[RunSpec]) -> None:

@@ -96,6 +96,11 @@ class CohortLost:
 
 
 @dataclass(frozen=True)
+class Up:
+    """A worker has loaded what it needs; what it says before all events, to its engine alone."""
+
+
+@dataclass(frozen=True)
 class Drop:
     """Has runs in training leave their cohort at the end of its epoch."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
+from mimsweep.orchestrator.errors import TrainingError
 from mimsweep.orchestrator.files.spec import RunSpec
 
 
@@ -30,7 +31,11 @@ class InlineEngine:
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort; it goes on in `events`."""
-        from mimsweep.orchestrator.engines.training import train  # torch, only for who trains here
+        try:  # torch, only for who trains here
+            from mimsweep.orchestrator.engines.training import train
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise TrainingError(f"torch, and what trains, can't be loaded: {reason}") from error
 
         assert self._cohort is None
         self._cohort = cohort

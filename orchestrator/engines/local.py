@@ -11,13 +11,18 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
-from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place, Up
+from mimsweep.orchestrator.errors import SpecError, TrainingError
 from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.gpus import Gpus, find_gpus
 
 # glibc gives buffers this size back to the kernel at each free, and every operation of a training
 # step would fault its pages in anew (a quarter of a step in a stack of ten).
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
+STARTS = 3
+"""So many workers in a row that can't be started are one too many."""
+
+LAST_LINES = 3
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -25,7 +30,9 @@ class LocalEngine:
     """An engine (see `orchestrator.engines.base`) with one worker process for each slot.
 
     The first worker starts at once, as it takes seconds to load torch, the others as cohorts come;
-    all stay. A worker that ends by itself is a lost slot: its log stays in the log folder.
+    all stay. A worker that ends by itself is a lost slot: its log stays in the log folder. One that
+    ends before it is up (torch can't be loaded, say) loses no cohort: another is started for that,
+    but after STARTS of them in a row `events` raises.
     """
 
     def __init__(self, gpus: Sequence[str | None], place: Place, log_dir: Path) -> None:
@@ -40,6 +47,7 @@ class LocalEngine:
         self._place = place
         self._log_dir = log_dir
         self._workers: dict[int, _Worker] = {}
+        self._failed_starts = 0
         self._start(0)
 
     @property
@@ -69,10 +77,23 @@ class LocalEngine:
             assert isinstance(ready, Connection)
             slot = by_pipe[ready]
             worker = self._workers[slot]
+            was_up = worker.up
             events += worker.events()
+            if worker.up and not was_up:
+                self._failed_starts = 0
             if worker.dead:
                 del self._workers[slot]
+            if worker.failed:
+                self._start_again(slot, worker)
         return events
+
+    def _start_again(self, slot: int, failed: "_Worker") -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= STARTS:
+            raise TrainingError(f"no worker can be started: {failed.failed}; {failed.last_words()}")
+        if failed.cohort is not None:
+            self._start(slot)
+            self._workers[slot].submit(failed.cohort, failed.runs)
 
     def command(self, cohort: int, command: Command) -> None:
         """Tells a cohort in training to drop runs or let some join."""
@@ -95,11 +116,20 @@ class LocalEngine:
 
 
 class _Worker:
-    """One worker process, and this end of its pipe."""
+    """One worker process, and this end of its pipe.
+
+    Attributes:
+        cohort: that it trains, of these runs.
+        up: whether all that it imports was there.
+        dead: whether it has ended.
+        failed: why it ended, if it did by itself before it was up.
+    """
 
     def __init__(self, gpu: str | None, place: Place, log: Path) -> None:
         self.cohort: int | None = None
-        self.dead = False
+        self.runs: Sequence[RunSpec] = ()
+        self.up = self.dead = False
+        self.failed = ""
         self._reason: str | None = None
         self._log = log
         ours, theirs = socket.socketpair()
@@ -111,6 +141,7 @@ class _Worker:
         # prints is in the log when the worker is killed.
         command = [sys.executable, "-P", "-u", "-m", "mimsweep.orchestrator.engines.worker"]
         with theirs, log.open("ab") as output:
+            self._log_start = output.tell()
             # A session of its own: Ctrl-C in the terminal is the orchestrator's to handle.
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
@@ -125,7 +156,7 @@ class _Worker:
         self.send(place)
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
-        self.cohort = cohort
+        self.cohort, self.runs = cohort, runs
         self.send((cohort, list(runs)))
 
     def send(self, message: object) -> None:
@@ -138,13 +169,16 @@ class _Worker:
         events: list[Event] = []
         try:
             while self.pipe.poll():
-                event: Event = self.pipe.recv()
+                event: Event | Up = self.pipe.recv()
+                if isinstance(event, Up):
+                    self.up = True
+                    continue
                 events.append(event)
                 if isinstance(event, CohortEnded | CohortLost):
                     self.cohort = None
         except (EOFError, OSError):  # OSError: reset, or killed in the middle of a message
             reason = self.end()
-            if self.cohort is not None:
+            if self.cohort is not None and not self.failed:
                 events.append(CohortLost(self.cohort, reason, f"see {self._log}"))
         return events
 
@@ -165,8 +199,20 @@ class _Worker:
         if self._reason:
             return self._reason
         if code < 0:
-            return f"the worker process was killed by {signal.Signals(-code).name}"
-        return f"the worker process ended with exit code {code}"
+            reason = f"the worker process was killed by {signal.Signals(-code).name}"
+        else:
+            reason = f"the worker process ended with exit code {code}"
+        if not self.up and code != -signal.SIGKILL:  # that comes from outside
+            self.failed = reason
+        return reason
+
+    def last_words(self) -> str:
+        """Returns the last lines that it printed, and where they are."""
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").split("\n")
+        last = [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
+        return "\n  ".join([f"{self._log} ends with:", *last]) if last else "it printed nothing"
 
 
 def local_slots(device: str, workers: int | None) -> tuple[str, list[str | None]]:
@@ -180,24 +226,9 @@ def local_slots(device: str, workers: int | None) -> tuple[str, list[str | None]
     Raises:
         SpecError: "cuda" is wanted and no GPU is visible.
     """
-    gpus = _gpus() if device in ("auto", "cuda") else []
-    if device == "cuda" and not gpus:
-        raise SpecError(
-            "--device cuda: no GPU is visible: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES is "
-            "empty"
-        )
-    if gpus:
+    found = find_gpus() if device != "cpu" else Gpus([])
+    if device == "cuda" and not found.names:
+        raise SpecError(f"--device cuda: no GPU is visible: {found.why}")
+    if gpus := found.names:
         return "cuda", [gpus[slot % len(gpus)] for slot in range(workers or len(gpus))]
     return "cpu", [None] * (workers or len(os.sched_getaffinity(0)))
-
-
-def _gpus() -> list[str]:
-    """Returns the visible GPUs as `CUDA_VISIBLE_DEVICES` names them."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
-    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return listed.stdout.split()

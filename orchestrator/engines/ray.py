@@ -220,12 +220,17 @@ def _connect(workers: int | None) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        hint = (
-            "; RAY_AUTH_MODE and RAY_AUTH_TOKEN must be the cluster's" if address != "local" else ""
-        )
-        raise SpecError(f"--engine ray: no Ray at RAY_ADDRESS={address}: {text}{hint}") from error
+        if address == "local":
+            raise SpecError(
+                f"--engine ray: Ray can't be started: {text}; it writes to the folders RAY_TMPDIR, "
+                "which must have a short path, and HOME"
+            ) from error
+        raise SpecError(
+            f"--engine ray: no Ray at RAY_ADDRESS={address}: {text}; "
+            "RAY_AUTH_MODE and RAY_AUTH_TOKEN must be the cluster's"
+        ) from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

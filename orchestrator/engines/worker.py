@@ -1,8 +1,9 @@
 """A worker process: trains the cohorts that come through a pipe, and streams events back.
 
-Run as `python -m mimsweep.orchestrator.engines.worker FD`. Down the pipe come a `Place` first,
-then cohorts (number, runs), and, while one is in training, commands to it. It ends when the other
-end is closed, so no worker outlives its orchestrator by more than an epoch.
+Run as `python -m mimsweep.orchestrator.engines.worker FD`. Up the pipe it says first that it is
+`Up`. Down the pipe come a `Place` first, then cohorts (number, runs), and, while one is in
+training, commands to it. It ends when the other end is closed, so no worker outlives its
+orchestrator by more than an epoch.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from mimsweep.orchestrator.engines.base import Command, Drop, Join, Place
+from mimsweep.orchestrator.engines.base import Command, Drop, Join, Place, Up
 from mimsweep.orchestrator.engines.training import train
 
 
@@ -18,6 +19,7 @@ def main(fd: str) -> None:
     """Serves the pipe until it is closed."""
     pipe = Connection(int(fd))
     try:
+        pipe.send(Up())
         place: Place = pipe.recv()
         while True:
             message = pipe.recv()

@@ -15,6 +15,9 @@ T = TypeVar("T")
 SLOW_SECONDS = 10.0
 """How long a call to a store that works may take, at the end of an invocation."""
 
+FIRST_TOLD_SECONDS, TOLD_SECONDS = 5.0, 30.0
+"""After how long it is told that the store is waited for, and how often again."""
+
 LONGEST_PAUSE = 10.0
 """Seconds between two tries of a call that fails."""
 
@@ -45,20 +48,27 @@ class Calls:
             self._calls.remove(call)
             call.result()
 
-    def close(self, last: Future[None], patience: float) -> None:
+    def close(
+        self, last: Future[None], patience: float, tell: Callable[[str, float], None]
+    ) -> None:
         """Waits for the last call.
 
         Args:
             last: from `add`.
             patience: seconds to wait, during an outage, for the store to take anything.
+            tell: is told now and then what is waited for, and how many seconds at most.
 
         Raises:
             TrackingError: the store took nothing for longer, refused, or had no more time as this
                 process was told to stop.
         """
-        self._progress = time.monotonic()
-        while not last.done() and not self._too_late(patience):
+        self._progress = told = time.monotonic()
+        pause = FIRST_TOLD_SECONDS
+        while not last.done() and (left := self._left(patience)) > 0:
             wait_for([last], 0.1)
+            if time.monotonic() - told >= pause:
+                told, pause = time.monotonic(), TOLD_SECONDS
+                tell(str(self.outage or "the tracking store has not taken all yet"), left)
         self._give_up.set()
         self._thread.shutdown(wait=not STOP.asked, cancel_futures=True)
         if not last.done() or last.cancelled():
@@ -66,13 +76,14 @@ class Calls:
         if error := last.exception():
             raise self.outage or error
 
-    def _too_late(self, patience: float) -> bool:
+    def _left(self, patience: float) -> float:
+        """Returns for how many seconds more the store is waited for."""
         now = time.monotonic()
         if STOP.asked:
-            return now - STOP.asked >= STORE_SECONDS
+            return STOP.asked + STORE_SECONDS - now
         # A store that works, but is slow, is left the time of its slowest call.
         limit = patience if self.outage else max(patience, SLOW_SECONDS)
-        return now - self._progress >= limit
+        return self._progress + limit - now
 
     def _persist(self, function: Callable[[], T]) -> T:
         """Makes a call until it succeeds, is refused, or it is time to give up."""

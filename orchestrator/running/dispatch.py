@@ -68,8 +68,9 @@ class Dispatcher:
         policy: Policy,
         state: ProgressState,
         listener: Listener | None = None,
+        device: str = "cpu",
     ) -> None:
-        """Makes a dispatcher that has nothing to do yet."""
+        """Makes a dispatcher that has nothing to do yet, of an engine on that kind of device."""
         self.state = state
         self.failed: dict[RunSpec, str] = {}
         self._engine = engine
@@ -77,6 +78,7 @@ class Dispatcher:
         self._view = view
         self._policy = policy
         self._listener = listener
+        self._device = device
         self._waiting: deque[Attempt] = deque()
         self._created: deque[tuple[Attempt, Future[None]]] = deque()
         self._training: dict[int, Attempt] = {}
@@ -183,8 +185,10 @@ class Dispatcher:
 
     def _cancel_silent(self) -> None:
         for number, heard in self._heard.items():
-            if time.monotonic() - heard > self._policy.timeout:
-                reason = f"no sign of life for {self._policy.timeout:g} s"
+            cohort = self._training[number].cohort
+            limit = self._policy.timeout or cohort.longest_silence(self._device)
+            if time.monotonic() - heard > limit:
+                reason = f"no sign of life for {limit:g} s"
                 self._engine.cancel(number, reason)
 
     def _handle(self, event: Event) -> None:

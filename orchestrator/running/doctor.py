@@ -3,11 +3,13 @@
 import importlib.metadata
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -15,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mimsweep.orchestrator.engines.local import local_slots
 from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.gpus import find_gpus
 
 Level = Literal["OK", "WARN", "FAIL"]
 
@@ -83,13 +85,14 @@ def _versions() -> Iterator[Check]:
 
 
 def _devices() -> Check:
-    kind, slots = local_slots("auto", None)
-    if kind == "cpu":
-        return Check("devices", "OK", f"{len(slots)} CPU cores, no GPU")
+    gpus = find_gpus()
+    if not gpus.names:
+        text = f"{len(os.sched_getaffinity(0))} CPU cores, no GPU: {gpus.why}"
+        return Check("devices", "WARN" if gpus.wrong else "OK", text)
     import torch  # seconds, and only to see whether it takes the GPUs
 
     if not torch.cuda.is_available():
-        text = f"nvidia-smi lists {len(slots)} GPUs, but this torch ({torch.__version__}) sees none"
+        text = f"CUDA's driver shows {len(gpus.names)} GPUs, this torch ({torch.__version__}) none"
         return Check("devices", "WARN", text)
     names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return Check("devices", "OK", f"{torch.cuda.device_count()} GPUs: {', '.join(sorted(names))}")
@@ -120,18 +123,21 @@ def _writable(name: str, folder: Path, why: str) -> Check:
 
 
 def _store(uri: str) -> Iterator[Check]:
-    from mimsweep.orchestrator.tracking.uri import without_secrets
+    from mimsweep.orchestrator.tracking.uri import sqlite_path, without_secrets
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     try:
-        # An SQL store of another version than this mlflow's is refused as it is opened.
         tracking = Tracking(uri, create=False)
         artifacts = tracking.artifact_place()
     except TrackingError as error:
-        hint = ": run `mlflow db upgrade` on it" if "out-of-date" in str(error) else ""
-        yield Check("store", "FAIL", f"{error}{hint}")
+        yield Check("store", "FAIL", str(error))
         return
     shown = without_secrets(uri, uri)
+    if path := sqlite_path(uri):
+        written = _database(shown, path)
+        if written.state == "FAIL":
+            yield written
+            return
     if artifacts is None:
         yield Check("store", "OK", f"none at {shown} yet; the first run makes it")
         return
@@ -159,6 +165,18 @@ def _moved(uri: str, folder: Path) -> Check:
         why = f"{moved.stay} complete runs stay where they were: not all of theirs is in {folder}"
         return Check("moved artifacts", "WARN", f"{told}; {why}")
     return Check("moved artifacts", "OK", told)
+
+
+def _database(shown: str, path: Path) -> Check:
+    """Sees whether the file of a store, and the folder of its journals, can be written."""
+    if path.exists():
+        try:
+            with closing(sqlite3.connect(path, timeout=20)) as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.rollback()
+        except sqlite3.Error as error:
+            return Check("store", "FAIL", f"{shown} can't be written: {error}")
+    return _writable("store", path.parent, f"the journals of {shown} go there")
 
 
 def _artifacts(uri: str, place: str) -> Check:

@@ -13,12 +13,12 @@ class Policy:
         retries: how often a lost cohort is tried again as it is, before it is split or, of a
             single run, fails.
         timeout: seconds that a cohort may go without ending an epoch or measuring a run, before
-            it counts as lost.
+            it counts as lost; None: what it takes at most by `PlannedCohort.longest_silence`.
         max_failures: so many failed runs stop everything; None: any number is borne.
     """
 
     retries: int = 1
-    timeout: float = 1800.0
+    timeout: float | None = None
     max_failures: int | None = None
 
 

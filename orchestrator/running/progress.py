@@ -1,5 +1,6 @@
 """The live view of an invocation: a display in a terminal, plain lines elsewhere."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from rich.text import Text
 
 LINE_SECONDS = 10.0
 """How often a plain line is printed."""
+
+READY = "getting ready: the store, data sets, workers"
 
 
 @dataclass
@@ -74,13 +77,15 @@ class ProgressState:
 
     def line(self) -> str:
         """Returns the state in one line."""
-        seconds = time.monotonic() - self.started
+        seconds, active = time.monotonic() - self.started, list(self.active.values())
+        speed = rate(self.epochs / max(seconds, 1e-9))
+        if active and not self.epochs:
+            speed = "no epoch yet: workers load and compile first"
         text = (
             f"{self.sweep}: {self.complete}/{self.total} runs complete, {self.running} running, "
-            f"{self.failed} failed, {len(self.active)} cohorts, "
-            f"{rate(self.epochs / max(seconds, 1e-9))}"
+            f"{self.failed} failed, {len(active)} cohorts, {speed}"
         )
-        done = self.cost_done + sum(cohort.cost_done for cohort in self.active.values())
+        done = self.cost_done + sum(cohort.cost_done for cohort in active)
         if 0 < done < self.cost:
             left = duration(seconds * (self.cost - done) / done)
             text += f", about {left} left" if self.cost_done else f", at most {left} left"
@@ -104,7 +109,12 @@ def view() -> Iterator[View]:
     """Yields a live view on stderr, or one of plain lines where that is no terminal."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield _Lines(console)
+        lines, ended = _Lines(console), threading.Event()
+        threading.Thread(target=lines.break_silence, args=(ended,), daemon=True).start()
+        try:
+            yield lines
+        finally:
+            ended.set()
         return
     live = _Live(console)
     with live.display:
@@ -114,15 +124,28 @@ def view() -> Iterator[View]:
 class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._state: ProgressState | None = None
         self._printed = 0.0
+        self._started = self._spoken = time.monotonic()
 
     def show(self, state: ProgressState) -> None:
+        self._state = state
         if time.monotonic() - self._printed >= LINE_SECONDS:
             self._printed = time.monotonic()
             self.say(state.line())
 
     def say(self, sentence: str) -> None:
+        self._spoken = time.monotonic()
         self._console.print(sentence, markup=False, soft_wrap=True)
+
+    def break_silence(self, ended: threading.Event) -> None:
+        """Says what goes on, until `ended`, whenever nobody else has for a while."""
+        while not ended.wait(LINE_SECONDS / 10):
+            now, state = time.monotonic(), self._state
+            # A little later than `show` would, which may be about to.
+            if now - self._spoken >= LINE_SECONDS * (1.2 if state else 1.0):
+                ready = f"{READY}; {duration(now - self._started)} so far"
+                self.say(state.line() if state else ready)
 
 
 class _Live:
@@ -131,7 +154,7 @@ class _Live:
     def __init__(self, console: Console) -> None:
         columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.description}"))
         self.bars = Progress(*columns, console=console)
-        self.display = Live(self.bars, console=console, transient=True)
+        self.display = Live(Group(Text(READY), self.bars), console=console, transient=True)
         self._sweep = self.bars.add_task("runs", total=None)
         self._cohorts: dict[int, TaskID] = {}
 

@@ -18,6 +18,7 @@ from mimsweep.orchestrator.engines.base import EpochEnded, RunFailed, RunFinishe
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.running.calls import Calls
+from mimsweep.orchestrator.running.progress import duration
 from mimsweep.orchestrator.running.spool import Result, Row, Spool
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS
 from mimsweep.orchestrator.tracking.runs import PROFILE, SNAPSHOTS, WEIGHTS, Status
@@ -187,7 +188,14 @@ class Recorder:
             worse: Status = "FAILED" if self.unstored and status == "FINISHED" else status
             self._tracking.finish_sweep(self._parent_id, worse, end)
 
-        self._calls.close(self._calls.add(close), patience)
+        def tell(why: str, seconds: float) -> None:
+            print(
+                f"mimsweep: {self.left()}: {why}; it is tried for {duration(seconds)} more, and "
+                "Ctrl-C leaves the rest to the next start",
+                file=sys.stderr,
+            )
+
+        self._calls.close(self._calls.add(close), patience, tell)
 
     def left(self) -> str:
         """Says how many results wait on disk, for the next start, and what is left open."""

@@ -72,7 +72,7 @@ def _run(
         todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
         view.say(expected(todo, kind, made.idle))
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
-        dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state)
+        dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state, device=kind)
         for cohort in todo.cohorts:
             dispatcher.add(cohort)
         outcome = dispatch(dispatcher, begun)

@@ -1,9 +1,7 @@
-"""How a search searches: Optuna's storages, samplers and pruners, as a search file names them."""
+"""How a search searches: Optuna's samplers and pruners, as a search file names them."""
 
-import os
 import random
 import zlib
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,8 +11,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 
 from mimsweep.orchestrator.files.search import Search
@@ -22,18 +18,6 @@ from mimsweep.orchestrator.files.space import Dimension
 
 _PROPOSALS = 20
 """Of points that are known, before one is taken: its runs are there, so it costs nothing."""
-
-
-def open_storage(storage: str) -> BaseStorage:
-    """Opens a journal file, or a database where `storage` is a URL; makes what is not there."""
-    if "://" in storage:
-        return optuna.storages.get_storage(storage)
-    path = Path(storage)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
-        # A writer was cut off in the middle of a line: what is appended to it could not be read.
-        os.truncate(path, content.rfind(b"\n") + 1)
-    return JournalStorage(JournalFileBackend(storage))
 
 
 def directions(search: Search) -> list[StudyDirection]:

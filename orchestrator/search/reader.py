@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.files.search import Search
-from mimsweep.orchestrator.tracking.store import refusal
+from mimsweep.orchestrator.tracking.refusals import refusal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,6 +94,18 @@ class StudyReader:
         return twins[0] if twins else None
 
     @as_tracking_errors
+    def failed(self) -> dict[int, str]:
+        """Returns why trials failed, by number; not of points that the space doesn't have."""
+        space = self.search.space
+        failed = {}
+        for trial in self._ended():
+            point = self.search.point(point_of(trial))
+            inside = set(point) == set(space) and all(space[f].has(v) for f, v in point.items())
+            if trial.state == TrialState.FAIL and inside:
+                failed[trial.number] = str(trial.user_attrs.get(REASON, "it was left"))
+        return failed
+
+    @as_tracking_errors
     def summary(self) -> Summary:
         """Returns how many trials there are, and which are best."""
         counts = dict.fromkeys(ENDED.values(), 0)
@@ -154,6 +166,11 @@ class StudyReader:
         """Returns the trials that ended, but those that were closed and replaced."""
         replaced = self._replaced()
         return [trial for trial in self._trials(*ENDED) if trial.number not in replaced]
+
+
+def point_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Returns a trial's point, of one that was enqueued too."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def _low(index: int, sign: int, trial: FrozenTrial) -> float:

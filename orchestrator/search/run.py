@@ -33,15 +33,24 @@ from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
+from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an invocation of `search` came to; `figures` is the folder of the pictures."""
+    """What an invocation of `search` came to.
+
+    Attributes:
+        outcome: of the runs.
+        summary: of the trials.
+        failed: why trials failed, by number.
+        figures: the folder of the pictures.
+    """
 
     outcome: Outcome
     summary: Summary
+    failed: dict[int, str]
     figures: Path | None
 
 
@@ -68,12 +77,15 @@ def run_search(
     """
     check_data(_batch_sizes(search), options.data_dir)
     choice = choose_engine(options)
-    tracking = open_tracking(search.name, options, view)
-    if owner := tracking.owner(search.name):  # before the trials that it makes are taken for dead
+    there = Tracking(options.tracking_uri, create=not can_be_created(options.tracking_uri))
+    if owner := there.owner(search.name):  # before the trials that it makes are taken for dead
         raise SweepBusyError(f"the search {search.name}", owner)
     study = Study(search, storage or journal(search))
+    tracking = open_tracking(search.name, options, view)
     if study.closed:
         view.say(f"{len(study.closed)} trials that were cut off are closed, to be tried again")
+    if study.retried:
+        view.say(f"{len(study.retried)} trials that failed are tried again")
     if not study.left():
         view.say(f"{search.name}: all {study.goal} trials are made")
         study.close()
@@ -91,7 +103,9 @@ def run_search(
             return options.cohort_size or cohort_limit(run, choice.kind)
 
         trials = Trials(study, begun.recorder, view, limit)
-        dispatcher = Dispatcher(begun.engine, begun.recorder, view, options.policy, state, trials)
+        dispatcher = Dispatcher(
+            engine, begun.recorder, view, options.policy, state, trials, choice.kind
+        )
         outcome = dispatch(dispatcher, begun)
     view.say(state.line())
     if not study.left():
@@ -116,14 +130,14 @@ def _found(
     """Draws what the study shows, and stores it on the parent run."""
     summary, table = study.summary(), study.table()
     if not summary.complete or outcome.interrupted:
-        return Found(outcome, summary, None)
+        return Found(outcome, summary, study.failed(), None)
     folder = output / study.search.name
     _draw(study, table, folder)
     (folder / "search.json").write_text(json.dumps(dataclasses.asdict(summary), indent=2) + "\n")
     if parent_id:
         tracking.log_folder(parent_id, folder)
         tracking.log_summary(parent_id, *_evidence(study, summary))
-    return Found(outcome, summary, folder)
+    return Found(outcome, summary, study.failed(), folder)
 
 
 def _evidence(study: Study, summary: Summary) -> tuple[dict[str, str], dict[str, float]]:

@@ -1,10 +1,11 @@
 """A search's study: its trials in Optuna's storage.
 
-With `search_methods` and `search_reader`, the only importer of optuna.
+With the modules beside it, the only importer of optuna.
 """
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search
@@ -21,7 +22,6 @@ from mimsweep.orchestrator.search.methods import (
     distribution,
     grid,
     new_point,
-    open_storage,
     pruner,
     sampler,
 )
@@ -30,14 +30,20 @@ from mimsweep.orchestrator.search.reader import (
     REPLACES,
     StudyReader,
     as_tracking_errors,
+    point_of,
     tracking_errors,
 )
+from mimsweep.orchestrator.search.storage import open_storage
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, Owner
+from mimsweep.orchestrator.tracking.uri import without_secrets
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _MEANING, _OWNER = "mimsweep.meaning", "mimsweep.owner"
+
+_SETTLE = 0.2
+"""Seconds, longer than a process takes from seeing no other to saying that it works on a study."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,14 @@ class Study(StudyReader):
 
     A trial is asked for, then ended once: complete, pruned or failed. One that a dead process left
     running is closed as failed, and its point enqueued as another trial, which replaces it; it
-    counts no more. Every trial has the metrics of its seeds as user attributes.
+    counts no more. So is the point of one that had failed before. Every trial has the metrics of
+    its seeds as user attributes.
 
     Attributes:
         search: what is searched.
         storage: path of a journal file, or URL of a database.
         closed: numbers of the trials that a dead process had left running.
+        retried: numbers of the trials that had failed.
     """
 
     def __init__(self, search: Search, storage: str) -> None:
@@ -74,38 +82,75 @@ class Study(StudyReader):
         self._distributions = {name: distribution(d) for name, d in search.space.items()}
         with tracking_errors(storage, Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study = optuna.create_study(
-                study_name=search.name,
-                storage=open_storage(storage),
-                directions=directions(search),
-                load_if_exists=True,
-                pruner=pruner(search),
-            )
+            opened = open_storage(storage)
+            if search.name in {each.study_name for each in opened.get_all_studies()}:
+                self._study = optuna.load_study(study_name=search.name, storage=opened)
+            else:
+                self._study = optuna.create_study(
+                    study_name=search.name,
+                    storage=opened,
+                    directions=directions(search),
+                    load_if_exists=True,  # another start may have been quicker
+                )
             self._check()
+            self._study.pruner = pruner(search)
+            self._study.set_user_attr(_MEANING, search.meaning)
             self._study.sampler = sampler(search, len(self._study.get_trials(deepcopy=False)))
             self._beaten = 0.0
             self.beat()
+            time.sleep(
+                _SETTLE
+            )  # of two that came here at once, the later has written over the other
+            self._give_way()
             self.closed = self._close([trial.number for trial in self._trials(TrialState.RUNNING)])
+            self.retried = list(self.failed())
+            self._replace(self.retried)
             if search.default and search.sampler != "grid" and not self._trials():
                 self._study.enqueue_trial(search.default)
 
     def _check(self) -> None:
-        attributes = self._study.user_attrs
-        owner = Owner.from_tags(attributes.get(_OWNER) or {})
-        this = Owner.this_process()
-        ours = owner and (owner.here, owner.pid) == (True, this.pid)
-        if owner and owner.alive() and not ours:
-            raise SweepBusyError(f"the search {self.search.name}", owner)
-        known = attributes.get(_MEANING)
-        meaning = self.search.meaning
-        differs = [key for key in meaning if known and known.get(key) != meaning[key]]
-        if differs:
+        self._give_way()
+        if why := self._differs(self._study.user_attrs.get(_MEANING)):
             raise SpecError(
-                f"the study {self.search.name} in {self.storage} was made with another "
-                f"{' and '.join(differs)}: its trials can't be compared with new ones; give the "
-                "search another name, or another --storage"
+                f"the study {self.search.name} in {without_secrets(self.storage, self.storage)} "
+                f"{why}: its trials can't be compared with new ones; give the search another "
+                "name, or another --storage"
             )
-        self._study.set_user_attr(_MEANING, meaning)
+
+    def _rival(self) -> Owner | None:
+        """Returns the other living process that says that it works on the study."""
+        owner = Owner.from_tags(self._study.user_attrs.get(_OWNER) or {})
+        ours = owner and (owner.here, owner.pid) == (True, os.getpid())
+        return owner if owner and owner.alive() and not ours else None
+
+    def _give_way(self) -> None:
+        if rival := self._rival():
+            raise SweepBusyError(f"the search {self.search.name}", rival)
+
+    def _differs(self, known: Mapping[str, Any] | None) -> str:
+        """Says what makes the study there another one than this search's; empty if nothing does.
+
+        Args:
+            known: the meaning with which a search made it; None: it was made otherwise.
+        """
+        meaning, study = self.search.meaning, self._study
+        if differs := [key for key in meaning if known and known.get(key) != meaning[key]]:
+            return f"was made with another {' and '.join(differs)}"
+        if study.directions != directions(self.search):
+            there = " and ".join(direction.name.lower() for direction in study.directions)
+            wanted = " and ".join(objective.direction for objective in self.search.objectives)
+            return f"is to {there}, while the search is to {wanted}"
+        metrics = [objective.metric for objective in self.search.objectives]
+        if study.metric_names not in (None, metrics):
+            return f"is of {' and '.join(study.metric_names)}, not of {' and '.join(metrics)}"
+        ended = self._trials(TrialState.COMPLETE, TrialState.PRUNED)
+        if ended and not known:
+            trials = "1 trial" if len(ended) == 1 else f"{len(ended)} trials"
+            return f"has {trials} that mimsweep did not make"
+        for trial in ended:
+            if trial.distributions != self._distributions:
+                return f"has a trial, {trial.number}, of another space"
+        return ""
 
     @as_tracking_errors
     def ask(self) -> list[Asked]:
@@ -134,7 +179,7 @@ class Study(StudyReader):
 
     def _new_point(self) -> dict[str, Any] | None:
         """Returns a point where no trial is yet, if the sampler comes to one."""
-        known = [self.search.point(_params(trial)) for trial in self._trials()]
+        known = [self.search.point(point_of(trial)) for trial in self._trials()]
         if self.search.sampler == "grid":
             return next((point for point in grid(self.search) if point not in known), None)
         return new_point(self._study, self.search, self._distributions, known)
@@ -183,28 +228,34 @@ class Study(StudyReader):
 
     @as_tracking_errors
     def beat(self) -> None:
-        """Says, now and then, that this process works on the study."""
+        """Says, now and then, that this process works on the study.
+
+        Raises:
+            SweepBusyError: it was stopped for so long that another has taken the study.
+        """
         if time.monotonic() - self._beaten >= HEARTBEAT_SECONDS or not self._beaten:
+            self._give_way()
             self._beaten = time.monotonic()
             self._study.set_user_attr(_OWNER, Owner.this_process().tags())
 
     @as_tracking_errors
     def close(self) -> None:
         """Leaves the study: what runs is closed, to be tried again by the next process."""
+        if self._rival():
+            return  # which has closed it
         self._close(list(self._running))
         self._running.clear()
         self._study.set_user_attr(_OWNER, {})
 
     def _close(self, numbers: list[int]) -> list[int]:
-        replaced = self._replaced()
-        for trial in self._trials(TrialState.RUNNING):
-            if trial.number not in numbers:
-                continue
-            if trial.number not in replaced:  # a process may have died between these two
-                self._study.enqueue_trial(_params(trial), {REPLACES: trial.number})
-            self._study.tell(trial.number, state=TrialState.FAIL)
+        self._replace(numbers)
+        for number in numbers:
+            self._study.tell(number, state=TrialState.FAIL)
         return numbers
 
-
-def _params(trial: FrozenTrial) -> dict[str, Any]:
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    def _replace(self, numbers: list[int]) -> None:
+        """Enqueues the points of trials anew, of each once: a process may die before it tells."""
+        replaced = self._replaced()
+        for trial in self._trials():
+            if trial.number in numbers and trial.number not in replaced:
+                self._study.enqueue_trial(point_of(trial), {REPLACES: trial.number})

@@ -83,7 +83,7 @@ class Claim:
             SweepBusyError: another has it, or asked first.
             SweepLostError: the parent was closed meanwhile.
         """
-        deadline = time.time() + STALE_SECONDS / 2  # while our own lease lasts
+        deadline = time.monotonic() + STALE_SECONDS / 2  # while our own lease lasts
         while True:
             running = self._running()
             if self._id not in {run.info.run_id for run in running}:
@@ -91,7 +91,7 @@ class Claim:
             rivals = [pair for pair in living_parents(running) if pair[0].info.run_id != self._id]
             for run, owner in rivals:
                 asks = run.data.tags.get(CLAIM) == ASKS
-                if not asks or _age(run) < _age(self._parent) or time.time() > deadline:
+                if not asks or _age(run) < _age(self._parent) or time.monotonic() > deadline:
                     raise SweepBusyError(f"the sweep {self._sweep}", owner)
             if not rivals:
                 break

@@ -17,8 +17,8 @@ HEARTBEAT_SECONDS = 30.0
 STALE_SECONDS = 120.0
 
 _HOST, _PID, _STARTED = "mimsweep.host", "mimsweep.pid", "mimsweep.pid_started"
-_MACHINE = "mimsweep.machine"
-# psutil derives a start from the boot time, which moves a little as the clock is disciplined.
+_MACHINE, _TICKS = "mimsweep.machine", "mimsweep.pid_ticks"
+# psutil derives a start from the boot time, which moves as the clock is set.
 _START_TOLERANCE = 2.0
 
 
@@ -33,6 +33,7 @@ class Owner:
             that was given the same pid.
         heartbeat: When it last said that it lives, seconds since the epoch.
         machine: Its `this_machine`; empty if it is of a version that didn't say.
+        ticks: When it started, by a clock that nobody sets; None if that isn't known.
     """
 
     host: str
@@ -40,20 +41,23 @@ class Owner:
     started: float
     heartbeat: float
     machine: str = ""
+    ticks: int | None = None
 
     @classmethod
     def this_process(cls) -> Owner:
         """The calling process, its heart beating now."""
         pid = os.getpid()
         started = psutil.Process(pid).create_time()
-        return cls(socket.gethostname(), pid, started, time.time(), this_machine())
+        now = time.time()
+        return cls(socket.gethostname(), pid, started, now, this_machine(), _ticks(pid))
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Owner | None:
         """The owner that a parent run's tags name; None if they name none."""
         try:
             times = float(tags[_STARTED]), float(tags[HEARTBEAT])
-            return cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""))
+            ticks = int(tags[_TICKS]) if _TICKS in tags else None
+            return cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""), ticks)
         except (KeyError, ValueError):
             return None
 
@@ -65,6 +69,7 @@ class Owner:
             _STARTED: f"{self.started:.3f}",
             HEARTBEAT: f"{self.heartbeat:.3f}",
             _MACHINE: self.machine,
+            **({} if self.ticks is None else {_TICKS: str(self.ticks)}),
         }
 
     @property
@@ -82,15 +87,26 @@ class Owner:
         try:
             process = psutil.Process(self.pid)
             # A killed process stays as a zombie until its parent asks for it.
-            return process.status() != psutil.STATUS_ZOMBIE and (
-                abs(process.create_time() - self.started) <= _START_TOLERANCE
-            )
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            if self.ticks is not None:
+                return _ticks(self.pid) == self.ticks
+            return abs(process.create_time() - self.started) <= _START_TOLERANCE
         except psutil.NoSuchProcess:
             return False
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
         return f"process {self.pid} on {self.host}, started {since}"
+
+
+def _ticks(pid: int) -> int | None:
+    """When a process started, in ticks since the boot; None where the kernel doesn't say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])  # its name, in brackets, may have spaces
 
 
 def this_machine() -> str:

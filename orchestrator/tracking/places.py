@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mimsweep.orchestrator.errors import SpecError, TrackingError
+from mimsweep.orchestrator.tracking.refusals import refusal
 from mimsweep.orchestrator.tracking.runs import COMPLETE
-from mimsweep.orchestrator.tracking.store import refusal
 from mimsweep.orchestrator.tracking.uri import (
     DATABASES,
     local_folder,

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import pandas as pd
 
-from mimsweep.orchestrator.errors import RefusedError
+from mimsweep.orchestrator.errors import RefusedError, SpecError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
 from mimsweep.orchestrator.tracking.places import misplaced
+from mimsweep.orchestrator.tracking.refusals import refusal
 from mimsweep.orchestrator.tracking.runs import (
     ASKS,
     CLAIM,
@@ -25,12 +26,15 @@ from mimsweep.orchestrator.tracking.runs import (
     SWEEP,
     Run,
 )
-from mimsweep.orchestrator.tracking.store import all_pages, hasty, histories, no_store, refusal
+from mimsweep.orchestrator.tracking.store import all_pages, hasty, histories, no_store
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
 # (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
 # page to show some runs twice, never to hide one.
 _RUNS_PER_PAGE = 2_500
+
+_LOOKED_AT = 50
+"""Runs in an experiment without our tag, to see whose it is."""
 
 RUNNING, SCHEDULED = "attributes.status = 'RUNNING'", "attributes.status = 'SCHEDULED'"
 _FINISHED, _TAGGED = "attributes.status = 'FINISHED'", f"tags.`{COMPLETE}` = 'true'"
@@ -203,7 +207,17 @@ class Reader:
                 f" restore --experiment-id {number}`, or remove it for good with `mlflow gc"
                 f" --experiment-ids {number}`"
             )
+        if SWEEP not in experiment.tags and self._holds_others(experiment):
+            raise SpecError(
+                f"the MLflow experiment {sweep} holds runs that mimsweep did not make: give the "
+                "sweep another name, or rename the experiment"
+            )
         return experiment
+
+    def _holds_others(self, experiment: Any) -> bool:  # noqa: ANN401
+        """Whether there are runs in it, and none is of a sweep."""
+        runs = self._client.search_runs([experiment.experiment_id], max_results=_LOOKED_AT)
+        return bool(runs) and not any(SWEEP in run.data.tags for run in runs)
 
     def _search(self, sweep: str, *conditions: str) -> list[Run]:
         """The sweep's runs, newest first, without what else is in its experiment."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import re
-import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from mimsweep.orchestrator.errors import RefusedError, TrackingError
+from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.tracking.refusals import refusal
+from mimsweep.orchestrator.tracking.schema import (
+    alone,
+    check_version,
+    version_of_database,
+    version_of_file,
+)
 from mimsweep.orchestrator.tracking.uri import (
     DATABASES,
     HTTP,
@@ -23,14 +30,10 @@ from mimsweep.orchestrator.tracking.uri import (
     without_secrets,
 )
 
+_BUILDING = re.compile("[0-9a-f]{32}(-journal|-wal|-shm)?")
 _REACH_SECONDS = 13.0
 # One retry of 5 s each: MLflow's own patience (7 retries of 120 s) is for a server that was there.
 _FIRST_CONTACT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-# MLflow's codes of errors that stay: what was asked for was deleted or isn't allowed. All others
-# (a locked database is TEMPORARILY_UNAVAILABLE, a proxy's answer INTERNAL_ERROR) may pass.
-_PERMANENT = {
-    "INVALID_PARAMETER_VALUE", "INVALID_STATE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST",
-}  # fmt: skip
 
 
 Item = TypeVar("Item", covariant=True)
@@ -89,11 +92,17 @@ def open_store(
         TrackingError: The store can't be reached or used.
     """
     try:
-        if not _has_schema(uri):
+        if version := _schema(uri):
+            check_version(uri, version)
+        elif version is None:
             if not create:
                 return None
             path = sqlite_path(uri)
-            if path is None or path.exists():
+            if path is None:
+                with alone(uri):
+                    if version_of_database(uri) is None:
+                        make(uri)
+            elif path.exists():
                 make(uri)
             else:
                 _create_sqlite(path, make)
@@ -101,19 +110,22 @@ def open_store(
             with _environment(_FIRST_CONTACT):
                 _in_time(lambda: client(uri).search_experiments(max_results=1))
         return client(uri)
+    except TrackingError:
+        raise
     except Exception as error:
         # A database's driver, or its absence, may raise anything. `from None`: the chain would
         # show the URI with its password.
         raise refusal(uri, error) from None
 
 
-def _has_schema(uri: str) -> bool:
+def _schema(uri: str) -> str | None:
+    """The version of a database's schema; None if it has none, empty if a server sees to it."""
     path = sqlite_path(uri)
     if path is not None:
-        return path.exists() and _sqlite_has_schema(path)
+        return version_of_file(path) if path.exists() else None
     if scheme_of(uri) in DATABASES:
-        return _in_time(lambda: _database_has_schema(uri))
-    return True
+        return _in_time(lambda: version_of_database(uri))
+    return ""
 
 
 def all_pages(fetch: Callable[[str | None], Page[T]]) -> list[T]:
@@ -151,6 +163,21 @@ def histories(client: Any, run_ids: Sequence[str], metric: str) -> list[tuple[st
         ]
 
 
+def upload(client: Any, run_id: str, folder: str) -> None:  # noqa: ANN401
+    """Stores the files of a folder as a run's artifacts, which may be kept elsewhere than runs.
+
+    Raises:
+        TrackingError: they are in a folder that can't be written.
+    """
+    try:
+        client.log_artifacts(run_id, folder)
+    except OSError as error:
+        place = client.get_run(run_id).info.artifact_uri
+        if not place.startswith(("/", "file:")):
+            raise
+        raise refusal(place, error, "artifact folder") from None
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     collecting = gc.isenabled()
@@ -162,47 +189,42 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def refusal(uri: str, error: Exception, what: str = "tracking store") -> TrackingError:
-    """The error that tells, in a sentence and without a password, why the store failed."""
-    text = str(error) or type(error).__name__
-    system = re.search(r"\[Errno -?\d+\] ([^:'\")]+)", text)
-    text = system[1] if system else text.strip().splitlines()[0].split(". ")[0]
-    if getattr(error, "error_code", None) in _PERMANENT:
-        return RefusedError(without_secrets(uri, f"the {what} {uri} refused: {text}"))
-    return TrackingError(without_secrets(uri, f"the {what} {uri} failed: {text}"))
-
-
-def _sqlite_has_schema(path: Path) -> bool:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-        query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
-        return database.execute(query).fetchone() is not None
-
-
 def _create_sqlite(path: Path, make: Callable[[str], object]) -> None:
     """Creates the schema under another name, then links it into place.
 
     MLflow migrates step by step: two first starts at once would corrupt the file, and a kill
-    would leave half of it.
+    would leave half of it, which the next start removes.
     """
-    building = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    # MLflow would make a missing folder, and try for minutes to write where it may not.
-    building.touch(exist_ok=False)
+    with _alone(path.parent) as alone:
+        if path.exists():
+            return
+        for left in path.parent.glob(f".{path.name}.*") if alone else ():
+            if _BUILDING.fullmatch(left.name.removeprefix(f".{path.name}.")):
+                left.unlink()
+        building = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        # MLflow would make a missing folder, and try for minutes to write where it may not.
+        building.touch(exist_ok=False)
+        try:
+            make(sqlite_uri(building))
+            with suppress(FileExistsError):
+                os.link(building, path)
+        finally:
+            building.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Says whether no other process is within this for the same folder; who isn't alone goes on."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        make(sqlite_uri(building))
-        with suppress(FileExistsError):
-            os.link(building, path)
+        alone = True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another has it, or its file system knows no such locks
+            alone = False
+        yield alone
     finally:
-        building.unlink()
-
-
-def _database_has_schema(uri: str) -> bool:
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(uri)
-    try:
-        return sqlalchemy.inspect(engine).has_table("alembic_version")
-    finally:
-        engine.dispose()
+        os.close(handle)
 
 
 def _in_time(task: Callable[[], T]) -> T:

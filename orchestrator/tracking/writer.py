@@ -27,7 +27,7 @@ from mimsweep.orchestrator.tracking.runs import (
     Spec,
     Status,
 )
-from mimsweep.orchestrator.tracking.store import open_store
+from mimsweep.orchestrator.tracking.store import open_store, upload
 from mimsweep.orchestrator.tracking.uri import artifact_location, artifact_root, resolve_uri
 
 # Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.
@@ -149,7 +149,7 @@ class Tracking(Reader):
     @as_tracking_errors
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Stores the files of a folder (figures, the table) as the run's artifacts."""
-        self._owned.log_artifacts(run_id, str(folder))
+        upload(self._owned, run_id, str(folder))
 
     @as_tracking_errors
     def finish_sweep(self, parent_id: str, status: Status, counts: Mapping[str, float]) -> None:
@@ -281,7 +281,7 @@ class Tracking(Reader):
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
-            self._owned.log_artifacts(run_id, folder)
+            upload(self._owned, run_id, folder)
 
 
 def _make(uri: str) -> None:

@@ -13,7 +13,7 @@ from click.testing import Result
 from mimsweep.orchestrator.tracking.places import move_artifacts
 from mimsweep.orchestrator.tracking.uri import resolve_uri
 from mimsweep.orchestrator.tracking.writer import Tracking
-from tests.odd.ending import SWEEP, slow, started
+from tests.odd.ending import SWEEP, slow, started, store_complete_runs
 from tests.orchestrator.commands import mimsweep, refused
 from tests.orchestrator.stores import SPECS, start
 
@@ -166,3 +166,22 @@ def test_a_run_of_a_search_whose_fields_were_edited_is_told(here: Path) -> None:
     found = mimsweep("results", "toy.yaml")
     told(found, f"(MLflow run {run_ids[0]}): its fields in the store are of another version, or")
     assert found.stdout.count("\n") == 2
+
+
+def test_complete_runs_that_are_not_of_the_file_any_more_are_counted(here: Path) -> None:
+    (here / "s.yaml").write_text(SWEEP)
+    store_complete_runs()
+    says = (
+        "mimsweep: s: complete runs in the store that are not of this file as it is given now, "
+        "and left out: "
+    )
+    for change, complete, others in (("seed=1", 1, 1), ("epochs=3", 0, 2), ("seed=1..2", 2, 0)):
+        for command in ("plan", "status", "results"):
+            done = mimsweep(command, "s.yaml", "--set", change)
+            assert done.exit_code == 0
+            assert (f"{says}{others}\n" in done.stderr) == bool(others), done.stderr
+            assert says not in done.stdout  # whose CSV and JSON are for scripts
+            if command == "results":
+                assert done.stdout.count("\n") == 1 + complete
+    figures = mimsweep("figures", "s.yaml", "--set", "seed=1")
+    assert f"{says.removeprefix('mimsweep: ')}1" in figures.stdout

@@ -220,3 +220,19 @@ def test_the_time_is_that_of_the_work_over_slots_or_of_the_longest(
     assert all_at_once == pytest.approx(longest)
     assert all_at_once <= planned.cpu_seconds(slots) <= one
     assert planned.cpu_seconds(slots) >= one / slots * (1 - 1e-9)
+
+
+def test_silence_is_borne_as_long_as_an_epoch_or_the_likelihoods_may_take() -> None:
+    def silence(device: str = "cpu", **fields: Any) -> float:
+        return PlannedCohort((spec(**IMAGES | fields),)).longest_silence(device)
+
+    epoch = 3 * 230e6 * 50_000 / 1e10
+    assert epoch > 3000
+    assert silence(likelihood_samples=1) == pytest.approx(4 * epoch, rel=0.1)
+    likelihoods = 10_000 * 5_000 * 180e6 / 1e10
+    assert silence() == 4 * likelihoods == 20 * silence("cuda")
+    small = silence(train_items=100, test_items=100, likelihood_samples=10)
+    assert small == PlannedCohort((spec(),)).longest_silence("cuda") == 1800
+    # A stack of many wide runs.
+    wide = spec(mid_dim=20_000, layers=4, epochs=1)
+    assert PlannedCohort((wide,)).longest_silence("cpu") > 1800

@@ -103,3 +103,22 @@ def test_the_live_view_follows_the_cohorts() -> None:
         assert [task.completed for task in live.bars.tasks] == [2]
         live.say("[toy4] is said as it is")
     assert "[toy4] is said as it is" in console.export_text()
+
+
+def test_silence_is_broken_before_anything_is_shown_and_while_nothing_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
+    state = ProgressState("toy", 2, 0)
+    state.active = {0: Active("mim toy4", 2, 200)}
+    with view() as shown:
+        time.sleep(0.3)
+        shown.show(state)
+        time.sleep(0.3)
+    time.sleep(0.3)
+    ready, *lines = capsys.readouterr().err.splitlines()
+    assert ready == "getting ready: the store, data sets, workers; 0 s so far"
+    assert len(lines) >= 2
+    assert lines[-1] == lines[-2]
+    assert lines[-1].endswith("1 cohorts, no epoch yet: workers load and compile first")
+    assert len(lines) <= 6

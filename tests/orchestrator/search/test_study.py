@@ -270,7 +270,6 @@ def test_wilcoxon_is_sure_after_four_worse_seeds(storage: str) -> None:
         (lambda folder: f"sqlite:///{folder}/not/there.db", "unable to open database file"),
         (lambda folder: "postgresql://a:secret@127.0.0.1:9/x", r"postgresql://a:\*\*\*@127"),
         (lambda folder: "nosuch://x", "nosuch://x failed"),
-        (str, "failed: "),
     ],
 )
 def test_a_storage_that_fails_is_told_in_a_sentence(
@@ -301,3 +300,20 @@ def test_a_database_takes_more_trials_than_the_space_has_points(
     study = Study(search(space=few, sampler=sampler, trials=15), f"sqlite:///{tmp_path}/optuna.db")
     finish(study)
     assert (study.summary().complete, study.summary().failed) == (15, 0)
+
+
+def test_a_failed_trial_is_tried_again_by_the_next_process_once(storage: str) -> None:
+    first = Study(search(trials=2), storage)
+    params = [trial.params for trial in first.ask()]
+    first.fail(0, "no memory")
+    first.complete(1, [1.0], {})
+    assert (first.failed(), first.left()) == ({0: "no memory"}, 0)
+    first.close()
+    again = Study(search(trials=2), storage)
+    assert (again.retried, again.left()) == ([0], 1)
+    (asked,) = again.ask()
+    assert asked.params == params[0]
+    again.complete(asked.number, [2.0], {})
+    assert (again.failed(), again.summary().complete) == ({}, 2)
+    again.close()
+    assert Study(search(trials=2), storage).retried == []

@@ -91,7 +91,7 @@ def test_of_two_that_start_at_once_the_later_gives_way(
     [
         (Owner.this_process(), True),
         (replace(Owner.this_process(), heartbeat=LONG_AGO), True),
-        (replace(Owner.this_process(), started=LONG_AGO), False),
+        (replace(Owner.this_process(), started=LONG_AGO, ticks=1), False),
         (Owner("elsewhere", 1, 0.0, time.time() + 3600), True),
         (Owner("elsewhere", 1, 0.0, LONG_AGO), False),
         (replace(CONTAINED, heartbeat=time.time() + 3600), True),
@@ -119,3 +119,12 @@ def test_owner_lives(owner: Owner, alive: bool) -> None:
     assert read is not None
     assert (read.host, read.pid) == (owner.host, owner.pid)
     assert read.alive() == alive
+
+
+def test_a_process_lives_though_the_clock_was_set() -> None:
+    owner = Owner.from_tags(Owner.this_process().tags())
+    assert owner
+    assert replace(owner, started=owner.started - 3600).alive()
+    assert owner.ticks
+    assert not replace(owner, ticks=owner.ticks - 1).alive()
+    assert not replace(owner, ticks=None, started=owner.started - 3600).alive()

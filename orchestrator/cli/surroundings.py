@@ -1,0 +1,70 @@
+"""What the program finds when it starts: variables that others have set, and a system that refuses.
+
+What notebooks, editors and other tools set is undone here alone; workers and processes that draw
+inherit what is left. MLflow's variables that say which run or experiment is meant need nothing: the
+program names its own in every call.
+"""
+
+import os
+import re
+import sys
+import warnings
+from io import TextIOWrapper
+from pathlib import Path
+
+from mimsweep.orchestrator.errors import SpecError
+
+# They change the bits of results, or crowd all workers on one core.
+_OF_NUMBERS = re.compile(r"(ATEN|DNNL|GOMP|MKL|NUMBA|OMP|ONEDNN)_.*|.*_TF32_.*")
+_HARMLESS = re.compile(r".*_NUM_THREADS|NUMBA_CACHE_DIR")
+# A library's warning is no reason to end. What `python -bb` adds is no library's.
+_ERRORS = re.compile(r"e(?!rror::BytesWarning).*")
+_UNHEARD = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+
+
+def leave_out_others() -> None:
+    """Undoes what others have set, before any library reads it."""
+    for name in list(os.environ):
+        if _OF_NUMBERS.fullmatch(name) and not _HARMLESS.fullmatch(name):
+            del os.environ[name]
+    try:
+        Path.home()
+    except RuntimeError:  # containers run as a user whom the system does not know
+        os.environ["HOME"] = "/nonexistent"  # from which libraries go on to do without
+    os.environ["MPLBACKEND"] = "agg"  # read as matplotlib is imported, also by users' modules
+    for stream in (sys.stdout, sys.stderr):
+        # A locale such as de_DE.ISO-8859-1 lacks characters, which are printed as \u2212, say.
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    kept = [option for option in sys.warnoptions if not _ERRORS.fullmatch(option)]
+    if kept != sys.warnoptions:
+        sys.warnoptions[:] = kept  # which processes that draw are started with
+        os.environ["PYTHONWARNINGS"] = ",".join(kept)
+        warnings.resetwarnings()
+        for kind in _UNHEARD:  # as Python does by itself
+            warnings.simplefilter("ignore", kind)
+
+
+def require_folder() -> None:
+    """Sees to it that there is a working folder, which the store and all output are found from.
+
+    Raises:
+        SpecError: it was deleted.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SpecError(
+            "the folder that the command was started in is not there any more; "
+            "go to another, or make it anew and go there"
+        ) from error
+
+
+def system_refuses(error: Exception) -> str | None:
+    """Returns what the system refuses, and where, in a sentence; None: the error is another."""
+    if not isinstance(error, OSError) or not error.errno or isinstance(error, ConnectionError):
+        return None
+    paths = [
+        os.path.abspath(os.fsdecode(path)) for path in (error.filename, error.filename2) if path
+    ]
+    return f"{' to '.join(paths)}: {error.strerror}" if paths else str(error.strerror)
