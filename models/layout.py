@@ -43,6 +43,20 @@ def named_views(flat: Tensor, shapes: Mapping[str, Sequence[int]]) -> dict[str, 
     return views
 
 
+def check_shapes(weights: Weights, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Refuses stored weights that are not those of a model with these shapes.
+
+    Raises:
+        ValueError: one is missing, or of another shape.
+    """
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise ValueError(f"it has no {name}")
+        if tuple(weights[name].shape) != tuple(shape):
+            found = tuple(weights[name].shape)
+            raise ValueError(f"{name} has the shape {found}, where the run has {tuple(shape)}")
+
+
 def flat_size(shapes: Mapping[str, Sequence[int]]) -> int:
     """Returns P, the length of a run's row of weights, padding included."""
     return padded(sum(math.prod(shape) for shape in shapes.values()))

@@ -23,6 +23,12 @@ class RefusedError(TrackingError):
     """The tracking store works, and refuses a call for good: asking again won't help."""
 
 
+class MissingError(MimsweepError):
+    """Something that runs stored is missing, or can't be used; all else was done."""
+
+    exit_code = 1
+
+
 class TrainingError(MimsweepError):
     """Some runs failed; the rest are complete."""
 

@@ -65,7 +65,7 @@ def pictures(
         items: N, latents.
     """
     net = architecture.build().eval()
-    net.load_state_dict(dict(weights), strict=False)
+    net.restore(weights)
     test = data.test[:items]
     z = torch.from_numpy(latents(net, test, "test", seed))
     shown = test[:count].float()

@@ -5,6 +5,7 @@ same. Images are rows of 784 pixels of 28×28; B is any number of leading axes w
 "...". Densities are computed in float32 also where layers aren't.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from mimsweep.models.densities.bernoulli import Bernoulli
 from mimsweep.models.densities.normal import Normal
 from mimsweep.models.densities.vampprior import Prior, StandardPrior, VampPrior, first_pseudo_inputs
+from mimsweep.models.layout import check_shapes
 from mimsweep.models.nets.gated import (
     PIXELS,
     SIDE,
@@ -120,6 +122,16 @@ class TwoLevel(nn.Module):
         if self.pseudo_inputs is None:
             return StandardPrior()
         return VampPrior(self.q_z2(self.pseudo_images(self.pseudo_inputs)))
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Sets stored weights, which have all of the model's floats.
+
+        Raises:
+            ValueError: one is missing, or of another shape.
+        """
+        floats = {name: t.shape for name, t in self.state_dict().items() if t.is_floating_point()}
+        check_shapes(weights, floats)
+        self.load_state_dict(dict(weights), strict=False)
 
     @staticmethod
     def pseudo_images(pseudo_inputs: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, has_pairs, is_binary
+from mimsweep.models.layout import check_shapes
 from mimsweep.models.losses.base import Objective
 from mimsweep.models.losses.named import objective
 from mimsweep.models.measures.collapse import Measured
@@ -81,6 +82,7 @@ def measure(
     """
     (run,) = cohort.runs
     objective = cohort.objective(data)
+    check_shapes(weights, objective.model.shapes())
     stack = {name: tensor[None].to(device) for name, tensor in weights.items()}
     return evaluate(objective.model, stack, cohort.sampler(data, objective, device), run.seed)
 

@@ -32,6 +32,7 @@ from mimsweep.orchestrator.cli.options import (
     overrides,
     read_store,
     sweep_file,
+    tell_others,
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.streams import guarded
@@ -137,6 +138,7 @@ def plan(
     if not isinstance(loaded, Sweep):
         cli_search.tell_plan(loaded, len(complete), as_json)
         return
+    tell_others(loaded, complete)
     made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
     planned = made.to_json()
     if as_json:
@@ -200,14 +202,21 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
 
 @main.command()
 @tracking_uri
+@click.option(
+    "--move-artifacts",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="First tell the store that its artifacts are in this folder now, of a project that was "
+    "moved or copied; by MLflow's default it is called mlruns.",
+)
 @as_json
-def doctor(tracking_uri: str | None, as_json: bool) -> None:
+def doctor(tracking_uri: str | None, move_artifacts: Path | None, as_json: bool) -> None:
     """Check this machine and the tracking store: a line each, OK, WARN or FAIL."""
     from mimsweep.orchestrator.running.doctor import examine, exit_code
     from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     checks = []
-    for check in examine(resolve_uri(tracking_uri), data_dir()):
+    for check in examine(resolve_uri(tracking_uri), data_dir(), move_artifacts):
         checks.append(check)
         if not as_json:
             click.echo(f"{check.state:<5}{check.name}: {check.text}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +63,21 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
     return search.load_either(path, overrides)
 
 
-def read_store(tracking_uri: str | None) -> Any:  # noqa: ANN401
-    """Returns the tracking store, opened for reading."""
+def read_store(tracking_uri: str | None, needed: bool = False) -> Any:  # noqa: ANN401
+    """Returns the tracking store, opened for reading; refuses, if needed, one that isn't there."""
     from mimsweep.orchestrator.tracking.uri import resolve_uri
     from mimsweep.orchestrator.tracking.writer import Tracking
 
-    return Tracking(resolve_uri(tracking_uri), create=False)
+    store = Tracking(resolve_uri(tracking_uri), create=False)
+    return store.require() if needed else store
+
+
+def tell_others(loaded: Sweep | Search, complete: Collection[str]) -> None:
+    """Says on the standard error how many complete runs are not of a sweep's file."""
+    from mimsweep.orchestrator.files.sweep import Sweep
+
+    if isinstance(loaded, Sweep) and (line := loaded.others(complete)):
+        click.echo(f"mimsweep: {line}", err=True)
 
 
 def data_dir() -> Path:

@@ -22,6 +22,7 @@ from mimsweep.orchestrator.cli.options import (
     read_store,
     sweep_file,
     sweep_files,
+    tell_others,
     tracking_uri,
 )
 
@@ -36,7 +37,7 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     from mimsweep.orchestrator.files.sweep import Sweep
 
     loaded = load_either(sweep, overrides)
-    known = read_store(tracking_uri).statuses(loaded.name)
+    known = read_store(tracking_uri, needed=True).statuses(loaded.name)
     if isinstance(loaded, Sweep):
         states = [(run.run_name, known.get(run.run_key)) for run in loaded.runs]
         kind, total, most = "sweep", len(states), ""
@@ -47,6 +48,7 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     ends = Counter(state.status for _, state in states if state is not None)
     counts = {name.lower(): ends[name] for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")}
     counts["missing"] = max(total - ends.total(), 0)
+    tell_others(loaded, [key for key, state in known.items() if state.status == "FINISHED"])
     if as_json:
         click.echo(json.dumps({kind: loaded.name, "total": total, **counts}, indent=2))
         return
@@ -77,17 +79,28 @@ def results(
 ) -> None:
     """Print or store the table of complete runs: a row per run."""
     from mimsweep.orchestrator.files.sweep import Sweep
-    from mimsweep.orchestrator.showing.table import results_table, stored_runs, write_table
+    from mimsweep.orchestrator.showing.table import (
+        results_table,
+        stored_runs,
+        unread,
+        write_table,
+    )
+    from mimsweep.orchestrator.tracking.artifacts import missing_error
 
     loaded = load_either(sweep, overrides)
-    frame = read_store(tracking_uri).frame(loaded.name)
+    frame = read_store(tracking_uri, needed=True).frame(loaded.name)
     runs = loaded.runs if isinstance(loaded, Sweep) else stored_runs(frame)
     table = results_table(frame, runs)
+    tell_others(loaded, frame["run_key"])
     if output is None:
         click.echo(table.to_csv(index=False), nl=False)
     else:
         write_table(table, output)
         click.echo(f"{output}: {len(table)} of {len(runs)} runs", err=True)
+    if not isinstance(loaded, Sweep) and (lost := unread(frame, runs)):
+        raise missing_error(lost)
+    if table.empty:
+        click.echo(f"mimsweep: {loaded.name}: no run is complete yet", err=True)
 
 
 @click.command()
@@ -157,7 +170,9 @@ def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 
     loaded = load(sweep, overrides)
     require_claims(loaded)
-    judgements = judge(loaded, read_store(tracking_uri).frame(loaded.name))
+    complete = read_store(tracking_uri, needed=True).frame(loaded.name)
+    judgements = judge(loaded, complete)
+    tell_others(loaded, complete["run_key"])
     if as_json:
         click.echo(json.dumps(to_json(loaded, judgements), indent=2))
     else:
@@ -182,6 +197,7 @@ def ui(tracking_uri: str | None, port: int) -> None:
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     uri = resolve_uri(tracking_uri)
-    Tracking(uri)  # says in a sentence what would end MLflow in a traceback
+    # MLflow would make a store that isn't there, and end in a traceback of what is wrong with one.
+    Tracking(uri, create=False).require()
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
     os.execv(sys.executable, [*command, "--backend-store-uri", uri])  # noqa: S606

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +68,20 @@ class Sweep:
     def size(self) -> str:
         """How large it is, for people."""
         return f"{len(self.runs)} runs"
+
+    def others(self, complete: Collection[str]) -> str:
+        """Returns a line on complete runs that are not of this file; empty if there are none.
+
+        Args:
+            complete: the run_key of each complete run in the experiment.
+        """
+        count = len({*complete} - {run.run_key for run in self.runs})
+        if not count:
+            return ""
+        return (
+            f"{self.name}: complete runs in the store that are not of this file as it is given now,"
+            f" and left out: {count}"
+        )
 
 
 class _Document(BaseModel):

@@ -44,13 +44,20 @@ class Check:
     text: str
 
 
-def examine(uri: str, data_dir: Path) -> Iterator[Check]:
+def examine(uri: str, data_dir: Path, move_to: Path | None = None) -> Iterator[Check]:
     """Yields what is found, one check after the other.
 
     Args:
         uri: of the tracking store, from `tracking.uri.resolve_uri`.
         data_dir: where data sets are.
+        move_to: the folder that the store is first told to have its artifacts in.
+
+    Raises:
+        SpecError: they are not there.
+        TrackingError: the store can't be told.
     """
+    if move_to:
+        yield _moved(uri, move_to)
     yield from _versions()
     yield _devices()
     yield from _data_sets(data_dir)
@@ -135,9 +142,29 @@ def _store(uri: str) -> Iterator[Check]:
         yield Check("store", "OK", f"none at {shown} yet; the first run makes it")
         return
     yield Check("store", "OK", f"{shown} answers, and its schema is up to date")
-    yield _artifacts(uri, artifacts)
+    told = list(filter(None, (tracking.misplaced(sweep) for sweep in tracking.sweeps())))
+    yield from (Check("artifacts", "FAIL", why) for why in told)
+    if not told:
+        yield _artifacts(uri, artifacts)
     if uri.startswith(_HTTP):
         yield _clock(uri)
+
+
+def _moved(uri: str, folder: Path) -> Check:
+    from mimsweep.orchestrator.tracking.claim import SweepBusyError
+    from mimsweep.orchestrator.tracking.places import move_artifacts
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    store = Tracking(uri, create=False).require()
+    for sweep in store.sweeps():
+        if owner := store.owner(sweep):
+            raise SweepBusyError(f"the sweep {sweep}", owner)
+    moved = move_artifacts(uri, folder)
+    told = f"{moved.runs} runs and {moved.experiments} experiments now have them in {folder}"
+    if moved.stay:
+        why = f"{moved.stay} complete runs stay where they were: not all of theirs is in {folder}"
+        return Check("moved artifacts", "WARN", f"{told}; {why}")
+    return Check("moved artifacts", "OK", told)
 
 
 def _database(shown: str, path: Path) -> Check:

@@ -65,8 +65,13 @@ class Invocation:
 
 
 def open_tracking(name: str, options: Options, view: View) -> Tracking:
-    """Opens the store, and closes what a dead orchestrator of this sweep left."""
+    """Opens the store, and closes what a dead orchestrator of this sweep left.
+
+    Raises:
+        TrackingError: the store can't be used, or its artifacts aren't where it says.
+    """
     tracking = Tracking(options.tracking_uri)
+    tracking.require_artifacts(name)
     if closed := tracking.close_dead(name):
         view.say(f"{len(closed)} runs that a dead orchestrator left RUNNING are closed as KILLED")
     return tracking

@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import Place
-from mimsweep.orchestrator.errors import RefusedError, TrackingError
+from mimsweep.orchestrator.errors import MissingError, RefusedError, TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.processes import Processes
 from mimsweep.orchestrator.running.run import batch_sizes, check_data
+from mimsweep.orchestrator.tracking.artifacts import read_artifact
 from mimsweep.orchestrator.tracking.runs import PROFILE, WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking
 
@@ -47,7 +48,8 @@ def measure_sweep(
         SpecError: a data set is missing.
         TrackingError: the store can't be used.
     """
-    store = Tracking(uri, create=False)
+    store = Tracking(uri, create=False).require()
+    store.require_artifacts(sweep.name)
     complete = store.complete(sweep.name)
     runs = [run for run in sweep.runs if run.run_key in complete]
     check_data(batch_sizes(runs), data_dir)
@@ -81,17 +83,11 @@ def _prepare() -> None:
 
 def _measured(run: RunSpec, run_id: str, uri: str, place: Place) -> Numbers | str:
     """Returns what is measured of a run, or why nothing is."""
-    from mimsweep.models.registry import told
     from mimsweep.orchestrator.engines.measuring import measured  # torch, in these processes alone
 
+    store = Tracking(uri, create=False)
     try:
-        weights = Tracking(uri, create=False).artifact(run_id, WEIGHTS)
-    except TrackingError as error:
+        found = read_artifact(store, run_id, WEIGHTS, lambda weights: measured(run, weights, place))
+    except (MissingError, TrackingError) as error:
         return str(error)
-    if weights is None:
-        return "its weights are not in the store"
-    try:
-        found = measured(run, weights, place)
-        return found.metrics, found.profile
-    except (Exception, SystemExit) as error:  # weights cut off, another version's, a user's code
-        return told(error)
+    return found.metrics, found.profile

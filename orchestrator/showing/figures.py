@@ -37,7 +37,8 @@ def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
         for stem, figure in {**study.others(), "durations": study.durations()}.items():
             canvas.save(figure, folder, stem)
         more = _draw_latent(study, folder, data_dir) if latent else []
-    return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *more]
+    others = [study.others_line] if study.others_line else []
+    return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *others, *more]
 
 
 def _draw_latent(study: Study, folder: Path, data_dir: Path) -> list[str]:
@@ -45,5 +46,7 @@ def _draw_latent(study: Study, folder: Path, data_dir: Path) -> list[str]:
     from mimsweep.orchestrator.showing.latent import draw_latent
 
     lines = [*draw_latent(study, folder), *draw_images(study, folder, data_dir)]
+    if lines or study.artifacts.lost:
+        return lines
     nothing = "no complete run has a latent and data of two dimensions, or is of images"
-    return lines or [f"{study.sweep.name}: {nothing}"]
+    return [f"{study.sweep.name}: {nothing}"]

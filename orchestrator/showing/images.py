@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,17 +58,22 @@ def image_figures(study: Study, data_dir: Path) -> dict[str, Figure]:
 def _scenes(
     study: Study, runs: dict[Column, tuple[RunSpec, str]], data_dir: Path
 ) -> dict[Column, ImageScene]:
-    from mimsweep.models.data.base import DataError  # torch, only for who needs it
-
     scenes = {}
     for heading, (run, run_id) in runs.items():
-        content = study.store.artifact(run_id, WEIGHTS)
-        if content is not None:
-            try:
-                scenes[heading] = image_scene(run, load_weights(content), data_dir)
-            except DataError as error:
-                raise SpecError(str(error)) from error
+        use = partial(_scene, run, data_dir)
+        made = study.artifacts.get(run.run_name, run_id, WEIGHTS, use)
+        if made is not None:
+            scenes[heading] = made
     return scenes
+
+
+def _scene(run: RunSpec, data_dir: Path, content: bytes) -> ImageScene:
+    from mimsweep.models.data.base import DataError  # torch, only for who needs it
+
+    try:
+        return image_scene(run, load_weights(content), data_dir)
+    except DataError as error:
+        raise SpecError(str(error)) from error
 
 
 def picked_images(study: Study) -> dict[str, dict[Column, tuple[RunSpec, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ def draw_latent(study: Study, folder: Path) -> Iterator[str]:
     runs = picked(study)
     if not runs:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     scenes = scenes_of(study, runs)
+    if not scenes:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     name, description = study.sweep.name, study.sweep.description
     canvas.save(latent_figure(scenes, f"{name}: what was learned", description), folder, "latent")
     samples = samples_figure(scenes, f"{name}: samples of p(x|z)", description)
@@ -64,31 +67,34 @@ def scenes_of(study: Study, runs: dict[Column, tuple[RunSpec, str]]) -> dict[Col
     """Returns what is drawn of runs, from the weights that the store has."""
     scenes = {}
     for heading, (run, run_id) in runs.items():
-        content = study.store.artifact(run_id, WEIGHTS)
-        if content is not None:
-            scenes[heading] = scene(run, load_weights(content))
+        made = study.artifacts.get(run.run_name, run_id, WEIGHTS, partial(_scene, run))
+        if made is not None:
+            scenes[heading] = made
     return scenes
 
 
+def _scene(run: RunSpec, content: bytes) -> Scene:
+    return scene(run, load_weights(content))
+
+
+def _film(run: RunSpec, content: bytes) -> list[Scene]:
+    """Returns what is drawn of a run after each of its epochs."""
+    weights = load_weights(content)
+    epochs = range(1, len(next(iter(weights.values()))) + 1)
+    return [scene(run, snapshot(weights, epoch)) for epoch in epochs]
+
+
 def _animate(study: Study, runs: dict[Column, tuple[RunSpec, str]], folder: Path) -> Iterator[str]:
-    stored = {
-        heading: (run, content)
-        for heading, (run, run_id) in runs.items()
-        if (content := study.store.artifact(run_id, SNAPSHOTS)) is not None
-    }
-    if not stored:
-        if study.sweep.snapshots:
-            yield f"{study.sweep.name}: the runs kept no snapshots; train them anew with --fresh"
+    if not study.sweep.snapshots:
         return
     from mimsweep.dashboards.figures.animation import animate
 
-    films = {
-        heading: [
-            scene(run, snapshot(weights, epoch))
-            for weights in [load_weights(content)]
-            for epoch in range(1, len(next(iter(weights.values()))) + 1)
-        ]
-        for heading, (run, content) in stored.items()
-    }
+    films = {}
+    for heading, (run, run_id) in runs.items():
+        film = study.artifacts.get(run.run_name, run_id, SNAPSHOTS, partial(_film, run))
+        if film:
+            films[heading] = film
+    if not films:
+        return
     for path in animate(films, study.sweep.name, study.sweep.description, folder):
         yield f"{path}: {max(map(len, films.values()))} frames"

@@ -38,17 +38,21 @@ def draw_sweeps(
         a line or more on each sweep.
 
     Raises:
+        MissingError: some of what runs stored is not there; the rest is drawn.
         SpecError: none of them has complete runs, or one can't be drawn as its file says.
         TrackingError: the store can't be read.
     """
     draw = partial(_draw, uri=uri, output=output, latent=latent, data_dir=data_dir)
     drawn = 0
+    lost: list[str] = []
     with _processes(len(sweeps)) as pool:
-        for sweep, lines in zip(sweeps, pool.map(draw, sweeps), strict=True):
+        for sweep, (lines, missing) in zip(sweeps, pool.map(draw, sweeps), strict=True):
             yield from lines or [f"{sweep.name}: no complete runs yet, nothing to draw"]
             drawn += bool(lines)
+            lost += missing
     if not drawn:
         raise SpecError(_NOTHING)
+    _end(lost)
 
 
 def report_on(
@@ -67,22 +71,34 @@ def report_on(
         a line on each file, and one on the page.
 
     Raises:
+        MissingError: some of what runs stored is not there; the page has the rest.
         SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
         TrackingError: the store can't be read.
     """
     loaded = [load_either(path, overrides) for path in files]
     keys = [f"s{index}" for index in range(len(loaded))]
     pages, parents = [], []
+    lost: list[str] = []
     with _processes(len(loaded)) as pool:
         made = pool.map(partial(_page, uri=uri, data_dir=data_dir), loaded, keys)
-        for page, parent_id in made:
+        for page, parent_id, missing in made:
             yield f"{page['name']}: {page['complete']} of {page['total']} runs"
             pages.append(page)
             parents += [parent_id] if parent_id else []
+            lost += missing
         if not any(page["complete"] for page in pages):
             raise SpecError(_NOTHING)
         pool.submit(_write, pages, output, uri, parents).result()
     yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
+    _end(lost)
+
+
+def _end(lost: Sequence[str]) -> None:
+    """Raises MissingError if something was missing."""
+    if lost:
+        from mimsweep.orchestrator.tracking.artifacts import missing_error
+
+        raise missing_error(lost)
 
 
 def _processes(tasks: int) -> Processes:
@@ -93,38 +109,43 @@ def _prepare() -> None:
     gc.disable()  # finds nothing among so many live objects, and takes a sixth of the time
 
 
-def _draw(sweep: Sweep, uri: str, output: Path, latent: bool, data_dir: Path) -> list[str]:
+def _draw(
+    sweep: Sweep, uri: str, output: Path, latent: bool, data_dir: Path
+) -> tuple[list[str], list[str]]:
     from mimsweep.orchestrator.showing.figures import draw
     from mimsweep.orchestrator.showing.study import Study
     from mimsweep.orchestrator.tracking.writer import Tracking
 
-    store = Tracking(uri, create=False)
+    store = Tracking(uri, create=False).require()
     study = Study(sweep, store)
     if study.table.empty:
-        return []
+        return [], []
     lines = draw(study, output / sweep.name, latent, data_dir)
-    if parent_id := store.latest_parent(sweep.name):
+    parent_id = store.latest_parent(sweep.name)
+    if parent_id and not study.artifacts.barred:
         store.log_folder(parent_id, output / sweep.name)
-    return lines
+    return lines, study.artifacts.lost
 
 
 def _page(
     file: Sweep | Search, key: str, uri: str, data_dir: Path
-) -> tuple[dict[str, Any], str | None]:
+) -> tuple[dict[str, Any], str | None, list[str]]:
     from mimsweep.dashboards.report.page import page
     from mimsweep.orchestrator.showing.report import own_pictures, section
     from mimsweep.orchestrator.showing.search import search_section, study_of
     from mimsweep.orchestrator.showing.study import Study, as_spec_errors
     from mimsweep.orchestrator.tracking.writer import Tracking
 
-    store = Tracking(uri, create=False)
+    store = Tracking(uri, create=False).require()
     study = Study(file, store) if isinstance(file, Sweep) else study_of(file, store)
     with as_spec_errors(study.sweep):
         if isinstance(file, Sweep):
             made = section(study, own_pictures(study, data_dir))
         else:
             made = search_section(file, study)
-        return page(made, key), store.latest_parent(file.name)
+        artifacts = study.artifacts
+        parent_id = None if artifacts.barred else store.latest_parent(file.name)
+        return page(made, key), parent_id, artifacts.lost
 
 
 def _write(pages: Sequence[dict[str, Any]], output: Path, uri: str, parents: Sequence[str]) -> None:

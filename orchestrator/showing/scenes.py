@@ -57,16 +57,21 @@ def scene(run: RunSpec, weights: Weights) -> Scene:
     Args:
         run: with a latent and data of two dimensions.
         weights: its own, by name.
+
+    Raises:
+        ValueError: they are not those of such a run.
     """
     import torch
 
     from mimsweep.models.data.loading import load
     from mimsweep.models.densities.mixture import mean_and_scale
+    from mimsweep.models.layout import check_shapes
     from mimsweep.models.streams import generator
     from mimsweep.orchestrator.engines.training import cohort_of
 
     data = load(run.dataset, Path())
     model = cohort_of([run]).objective(data).model
+    check_shapes(weights, model.shapes())
     stack = {name: tensor[None] for name, tensor in weights.items()}
     with torch.no_grad():
         x = data.draw("final", run.seed, 0)[0][:POINTS][None]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import operator
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from xml.etree import ElementTree
 
 from mimsweep.dashboards.report.page import Picture, Section
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.sweep import Figures, Sweep
 from mimsweep.orchestrator.showing.report import section
 from mimsweep.orchestrator.showing.study import Study
-from mimsweep.orchestrator.showing.table import stored_runs
+from mimsweep.orchestrator.showing.table import stored_runs, unread
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 SUMMARY = "search.json"
@@ -29,13 +30,16 @@ _PICTURES = {
 
 def study_of(search: Search, store: Tracking) -> Study:
     """Returns the complete runs of a search, as if they were a sweep."""
-    runs = stored_runs(store.frame(search.name))
+    frame = store.frame(search.name)
+    runs = stored_runs(frame)
     figures = Figures(
         x=next(iter(search.space)),
         hue="seed" if next(iter(search.space)) == "model" else "model",
         metrics=[objective.metric for objective in search.objectives],
     )
-    return Study(Sweep(search.name, search.description, figures, runs), store)
+    study = Study(Sweep(search.name, search.description, figures, runs), store)
+    study.artifacts.lost += unread(frame, runs)
+    return study
 
 
 def search_section(search: Search, study: Study) -> Section:
@@ -43,16 +47,26 @@ def search_section(search: Search, study: Study) -> Section:
     store = study.store
     # An invocation that runs, or was killed, has drawn nothing; one before it may have.
     parents = [each.run_id for each in reversed(store.invocations(search.name))]
-    stored = ((parent_id, store.artifact(parent_id, SUMMARY)) for parent_id in parents)
-    drawn_by, summary = next(filter(operator.itemgetter(1), stored), (None, None))
-    pictures = []
-    for stem, (title, alt) in _PICTURES.items():
-        svg = store.artifact(drawn_by, f"{stem}.svg") if drawn_by else None
-        if svg is not None:
-            pictures.append(Picture(title, svg.decode(), alt))
-    facts = _facts(search, json.loads(summary) if summary else {})
+    if study.artifacts.barred:
+        parents = []
+    drawn_by = next((each for each in parents if store.artifact(each, SUMMARY) is not None), None)
+    facts, pictures = _facts(search, {}), []
+    if drawn_by:
+        read = partial(study.artifacts.get, search.name, drawn_by)
+        facts = read(SUMMARY, lambda text: _facts(search, json.loads(text))) or facts
+        for stem, (title, alt) in _PICTURES.items():
+            if store.artifact(drawn_by, f"{stem}.svg") is None:
+                continue  # not all searches have all
+            if svg := read(f"{stem}.svg", _document):
+                pictures.append(Picture(title, svg, alt))
     made = section(study, pictures)
     return dataclasses.replace(made, facts=[*facts, *made.facts])
+
+
+def _document(content: bytes) -> str:
+    text = content.decode()
+    ElementTree.fromstring(text)  # noqa: S314
+    return text
 
 
 def _facts(search: Search, summary: Mapping[str, Any]) -> list[tuple[str, str]]:

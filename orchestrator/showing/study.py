@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +23,7 @@ from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import results_table
+from mimsweep.orchestrator.tracking.artifacts import Artifacts
 from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
 
@@ -53,6 +54,11 @@ class Study:
         return results_table(self.complete, self.sweep.runs)
 
     @cached_property
+    def artifacts(self) -> Artifacts:
+        """What reads the runs' artifacts, and knows which were missing."""
+        return Artifacts(self.store, self.store.misplaced(self.sweep.name))
+
+    @cached_property
     def axes(self) -> dict[str, Any]:
         """What is drawn: `x`, `hue` and `metrics`."""
         if self.sweep.figures:
@@ -63,6 +69,11 @@ class Study:
     def published(self) -> pd.DataFrame | None:
         """The published points, if the sweep names some."""
         return read_published(self.sweep.published) if self.sweep.published else None
+
+    @property
+    def others_line(self) -> str:
+        """A line on complete runs that are not of the sweep's file; empty if there are none."""
+        return self.sweep.others(self.complete["run_key"])
 
     def curves(self) -> figures.Curves:
         """Returns the comparison curves."""
@@ -75,7 +86,7 @@ class Study:
         picture a data set.
         """
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
-        history = self.store.history(runs_drawn(self.table, x, hue), _LOSSES)
+        history = self._history(runs_drawn(self.table, x, hue))
         drawn = {}
         if not history.empty:
             drawn["learning"] = learning_curves(self.table, history, x, hue, name)
@@ -94,14 +105,26 @@ class Study:
             drawn |= {f"{key}{stem}": figure for key, figure in more.items() if figure}
         return drawn
 
+    def _history(self, run_ids: Sequence[str]) -> pd.DataFrame:
+        """Returns the losses by epoch of runs; of which there are none is noted."""
+        history = self.store.history(run_ids, _LOSSES)
+        without = {*run_ids} - {*history["run_id"]}
+        for run_id, name in zip(self.table["run_id"], self.table["run_name"], strict=True):
+            if run_id in without:
+                self.artifacts.note(name, run_id, "its losses by epoch are not there")
+        return history
+
     def _profiles(self, runs: pd.DataFrame) -> dict[str, list[float]]:
         """Returns the KL of each latent dimension, in nats, by `run_id`, of the runs drawn."""
         if "active_units" not in runs or runs["active_units"].isna().all():
             return {}  # without asking for each run's
         measured = runs[runs["active_units"].notna()]
         asked = runs_profiled(measured, self.axes["x"], self.axes["hue"])
-        found = {run_id: self.store.artifact(run_id, PROFILE) for run_id in asked}
-        return {run_id: json.loads(text)["kl"] for run_id, text in found.items() if text}
+        names = dict(zip(runs["run_id"], runs["run_name"], strict=True))
+        found = {
+            run_id: self.artifacts.get(names[run_id], run_id, PROFILE, _profile) for run_id in asked
+        }
+        return {run_id: profile for run_id, profile in found.items() if profile is not None}
 
     def durations(self) -> Figure:
         """Returns the picture of how long the runs took, which a report has in its table."""
@@ -113,6 +136,10 @@ class Study:
         if "dataset" not in facets(self.table, self.axes["x"], self.axes["hue"]):
             return {"": self.table}
         return {str(name): runs for name, runs in self.table.groupby("dataset")}
+
+
+def _profile(content: bytes) -> list[float]:
+    return [float(kl) for kl in json.loads(content)["kl"]]
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -35,12 +37,31 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
 
 
 def stored_runs(frame: pd.DataFrame) -> list[RunSpec]:
-    """Returns the runs of rows that `Tracking.frame` gave: those of a search stand in no file."""
+    """Returns the runs of rows that `Tracking.frame` gave: those of a search stand in no file.
+
+    Rows whose fields are not those of their key are left out, for `unread` to tell of.
+    """
     fields = [name for name in RunSpec.model_fields if name in frame.columns]
     # Not strict: beside runs without a newer field, whole numbers of it are stored as floats.
+    runs = []
+    for key, row in zip(frame["run_key"], _plain(frame[fields].to_dict("records")), strict=True):
+        with suppress(ValidationError):
+            run = RunSpec.model_validate(row, strict=False)
+            if run.run_key == key:
+                runs.append(run)
+    return runs
+
+
+def unread(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> list[str]:
+    """Returns what is to be told of the rows that `stored_runs` made no run of."""
+    keys = {run.run_key for run in runs}
+    why = "its fields in the store are of another version, or were edited"
     return [
-        RunSpec.model_validate(row, strict=False)
-        for row in _plain(frame[fields].to_dict("records"))
+        f"{name} (MLflow run {run_id}): {why}"
+        for key, name, run_id in zip(
+            frame["run_key"], frame["run_name"], frame["run_id"], strict=True
+        )
+        if key not in keys
     ]
 
 
@@ -64,6 +85,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     }
     if path.suffix not in writers:
         raise SpecError(f"--output {path}: the file must end in {', '.join(writers)}")
+    if not path.parent.is_dir():
+        raise SpecError(f"--output {path}: there is no folder {path.parent}; make it first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         writers[path.suffix](temporary)

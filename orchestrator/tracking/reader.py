@@ -7,13 +7,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import pandas as pd
 
-from mimsweep.orchestrator.errors import RefusedError, SpecError, TrackingError
+from mimsweep.orchestrator.errors import RefusedError, SpecError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
+from mimsweep.orchestrator.tracking.places import misplaced
 from mimsweep.orchestrator.tracking.refusals import refusal
 from mimsweep.orchestrator.tracking.runs import (
     ASKS,
@@ -25,7 +26,7 @@ from mimsweep.orchestrator.tracking.runs import (
     SWEEP,
     Run,
 )
-from mimsweep.orchestrator.tracking.store import all_pages, histories
+from mimsweep.orchestrator.tracking.store import all_pages, hasty, histories, no_store
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
 # (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
@@ -141,9 +142,9 @@ class Reader:
     @as_tracking_errors
     def artifact(self, run_id: str, name: str) -> bytes | None:
         """The content of one of a run's artifacts; None if it has none of that name."""
-        if name not in {file.path for file in self._client.list_artifacts(run_id)}:
-            return None
-        with tempfile.TemporaryDirectory() as folder:
+        with hasty(), tempfile.TemporaryDirectory() as folder:
+            if name not in {file.path for file in self._client.list_artifacts(run_id)}:
+                return None
             return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
 
     @as_tracking_errors
@@ -161,10 +162,34 @@ class Reader:
         others = self._opened.search_experiments(max_results=1)
         return str(others[0].artifact_location) if others else ""
 
+    @as_tracking_errors
+    def misplaced(self, sweep: str) -> str:
+        """Why a sweep's artifacts aren't where the store says, and what to do; "" if they are."""
+        experiment = self._experiment(sweep)
+        return misplaced(self._client, self.uri, experiment) if experiment else ""
+
+    def require_artifacts(self, sweep: str) -> None:
+        """Refuses to go on where the artifacts of a sweep aren't where the store says.
+
+        Raises:
+            RefusedError: with what to do about it.
+        """
+        if why := self.misplaced(sweep):
+            raise RefusedError(why)
+
+    def require(self) -> Self:
+        """This store, which must be there.
+
+        Raises:
+            TrackingError: it is not.
+        """
+        self._client  # noqa: B018
+        return self
+
     @property
     def _client(self) -> Any:  # noqa: ANN401
         if self._opened is None:
-            raise TrackingError(f"there is no tracking store at {self.uri} yet")
+            raise no_store(self.uri)
         return self._opened
 
     def _experiment(self, sweep: str) -> Any:  # noqa: ANN401

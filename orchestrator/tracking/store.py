@@ -9,7 +9,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,7 @@ from mimsweep.orchestrator.tracking.uri import (
     scheme_of,
     sqlite_path,
     sqlite_uri,
+    without_secrets,
 )
 
 _BUILDING = re.compile("[0-9a-f]{32}(-journal|-wal|-shm)?")
@@ -62,6 +63,15 @@ def can_be_created(uri: str) -> bool:
     """Whether the store is a file that isn't there yet, in a folder that can be written."""
     path = sqlite_path(uri)
     return path is not None and not path.exists() and os.access(path.parent, os.W_OK)
+
+
+def no_store(uri: str) -> TrackingError:
+    """The error that tells a reader that there is no store to read."""
+    shown = without_secrets(uri, uri)
+    return TrackingError(
+        f"there is no tracking store at {shown}: start a sweep with `mimsweep run SWEEP`, or name "
+        "the store by --tracking-uri or MLFLOW_TRACKING_URI"
+    )
 
 
 def open_store(
@@ -236,6 +246,11 @@ def _in_time(task: Callable[[], T]) -> T:
     if not results:
         raise TimeoutError(f"no answer within {_REACH_SECONDS:.0f} s")
     return results[0]
+
+
+def hasty() -> AbstractContextManager[None]:
+    """Lets MLflow's client give up in seconds, where it else asks a dead server for minutes."""
+    return _environment(_FIRST_CONTACT)
 
 
 @contextmanager

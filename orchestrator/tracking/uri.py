@@ -81,11 +81,15 @@ def scheme_of(uri: str) -> str:
 
 
 def artifact_root() -> str:
-    """Where artifacts beside a new database go: a folder here, by its path if MLflow takes that.
+    """Where artifacts beside a new database go: a folder here."""
+    return place_of(Path("mlruns").absolute())
 
-    It pastes the path into SQL, and later reads it as a URI's.
+
+def place_of(folder: Path) -> str:
+    """A folder as a place of artifacts: its path if MLflow takes that, else its URI.
+
+    MLflow pastes it into SQL, and later reads it as a URI's.
     """
-    folder = Path("mlruns").absolute()
     plain = str(folder).isprintable() and not re.search(r"[%:'\"\\]", str(folder))
     return str(folder) if plain else folder.as_uri()
 

@@ -144,7 +144,7 @@ def test_a_folder_that_is_gone_has_no_modules(here: Path, monkeypatch: pytest.Mo
         registry.load()
 
 
-@pytest.mark.parametrize("arguments", [["doctor"], ["plan", "s.yaml"], ["status", "s.yaml"]])
+@pytest.mark.parametrize("arguments", [["doctor"], ["plan", "s.yaml"], ["cancel", "s.yaml"]])
 def test_a_user_without_a_name_or_a_home(here: Path, arguments: list[str]) -> None:
     if not (ROOT and able(NOBODY)):
         pytest.skip("nobody else can be had here")

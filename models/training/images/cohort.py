@@ -177,7 +177,7 @@ def measure_images(
     (run,) = cohort.runs
     net = cohort.architecture.build().to(device)
     net.to(memory_format=torch.channels_last)  # as in training: other layouts give other bits
-    net.load_state_dict(dict(weights), strict=False)
+    net.restore(weights)
     return measure(net, data, run.seed, cohort.likelihood_samples)
 
 

@@ -72,14 +72,15 @@ def test_runs_that_lost_their_weights_are_named_and_the_rest_measured(here: Path
     assert done.exit_code == 1
     assert "before: 2 of 5 runs measured" in done.stdout
     first, second = table["run_name"][:2]
-    assert f"{first}: its weights are not in the store" in done.stderr
-    assert f"{second}: SafetensorError" in done.stderr
+    assert f"{first}: its weights.safetensors is not in the store" in done.stderr
+    assert f"{second}: its weights.safetensors can't be used: SafetensorError" in done.stderr
 
 
 def test_nothing_complete_is_nothing_to_measure(here: Path) -> None:
+    Tracking("sqlite:///mlflow.db")
     done = mimsweep("measure", "smoke")
     assert (done.exit_code, done.stdout) == (0, "smoke: 0 of 12 runs measured\n")
-    assert list(here.iterdir()) == []
+    assert list(here.iterdir()) == [here / "mlflow.db"]
 
 
 @pytest.mark.slow
