@@ -37,7 +37,7 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     from mimsweep.orchestrator.files.sweep import Sweep
 
     loaded = load_either(sweep, overrides)
-    known = read_store(tracking_uri, needed=True).statuses(loaded.name)
+    known = read_store(tracking_uri).statuses(loaded.name)
     if isinstance(loaded, Sweep):
         states = [(run.run_name, known.get(run.run_key)) for run in loaded.runs]
         kind, total, most = "sweep", len(states), ""

@@ -88,7 +88,7 @@ def other_names(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["results", "status", "figures", "report", "measure"], ids=lambda name: name
+    "command", ["results", "figures", "report", "measure"], ids=lambda name: name
 )
 def test_no_store_is_told_and_nothing_is_made(command: str, here: Path) -> None:
     (here / "s.yaml").write_text(SWEEP)

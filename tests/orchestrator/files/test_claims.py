@@ -177,6 +177,10 @@ def test_verify_says_what_is_missing(tmp_path: Path) -> None:
 def test_verify_of_an_empty_store_and_of_no_claims(tmp_path: Path) -> None:
     load(tmp_path, SWEEP + TRUE)
     result = CliRunner().invoke(main, ["verify", "a.yaml", "--json"])
+    assert result.exit_code == 3
+    assert "there is no tracking store at " in result.output
+    Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    result = CliRunner().invoke(main, ["verify", "a.yaml", "--json"])
     assert result.exit_code == 1
     assert json.loads(result.output)["claims"][0]["cells"][0]["difference"] is None
     load(tmp_path, HEAD)
