@@ -1,11 +1,12 @@
-"""What runs stored as artifacts, read so that what is missing is told and the rest is used."""
+"""Artifacts of runs: stored, and read so that what is missing is told and the rest is used."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mimsweep.orchestrator.errors import MimsweepError, MissingError, RefusedError, TrackingError
+from mimsweep.orchestrator.tracking.refusals import refusal
 
 if TYPE_CHECKING:
     from mimsweep.orchestrator.tracking.reader import Reader
@@ -62,6 +63,21 @@ class Artifacts:
         line = f"{name} (MLflow run {run_id}): {why}"
         if line not in self.lost:
             self.lost.append(line)
+
+
+def upload(client: Any, run_id: str, folder: str) -> None:  # noqa: ANN401
+    """Stores the files of a folder as a run's artifacts, which may be kept elsewhere than runs.
+
+    Raises:
+        TrackingError: they are in a folder that can't be written.
+    """
+    try:
+        client.log_artifacts(run_id, folder)
+    except OSError as error:
+        place = client.get_run(run_id).info.artifact_uri
+        if not place.startswith(("/", "file:")):
+            raise
+        raise refusal(place, error, "artifact folder") from None
 
 
 def read_artifact(store: Reader, run_id: str, file: str, use: Callable[[bytes], T]) -> T:

@@ -15,7 +15,7 @@ from mimsweep.orchestrator.errors import RefusedError, SpecError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
 from mimsweep.orchestrator.tracking.places import misplaced
-from mimsweep.orchestrator.tracking.refusals import refusal
+from mimsweep.orchestrator.tracking.refusals import no_store, refusal
 from mimsweep.orchestrator.tracking.runs import (
     ASKS,
     CLAIM,
@@ -26,7 +26,7 @@ from mimsweep.orchestrator.tracking.runs import (
     SWEEP,
     Run,
 )
-from mimsweep.orchestrator.tracking.store import all_pages, hasty, histories, no_store
+from mimsweep.orchestrator.tracking.store import all_pages, hasty, histories, listed
 
 # MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
 # (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
@@ -78,7 +78,7 @@ class Reader:
     @as_tracking_errors
     def complete(self, sweep: str) -> dict[str, str]:
         """The run_id of each run_key that is complete."""
-        return {run.data.tags[RUN_KEY]: run.info.run_id for run in self._search_complete(sweep)}
+        return {run.data.tags[RUN_KEY]: run.info.run_id for run in self._listed_complete(sweep)}
 
     @as_tracking_errors
     def find_complete(self, run_keys: Iterable[str]) -> dict[str, tuple[str, dict[str, float]]]:
@@ -95,17 +95,17 @@ class Reader:
     @as_tracking_errors
     def statuses(self, sweep: str) -> dict[str, tracking_runs.RunState]:
         """The state of each run_key: a complete run decides, else the newest."""
-        return tracking_runs.states(self._search(sweep))
+        return tracking_runs.states(self._listed(sweep))
 
     @as_tracking_errors
     def frame(self, sweep: str) -> pd.DataFrame:
         """A row per complete run_key; columns and order as `tracking_runs.table` says."""
-        return tracking_runs.table(self._search_complete(sweep))
+        return tracking_runs.table(self._listed_complete(sweep, values=True))
 
     @as_tracking_errors
     def children(self, sweep: str, parent_id: str) -> dict[str, str]:
         """The run_id of each run_key that one invocation created."""
-        runs = self._search(sweep, f"tags.`{PARENT}` = '{parent_id}'")
+        runs = [run for run in self._listed(sweep) if run.data.tags.get(PARENT) == parent_id]
         return {run.data.tags[RUN_KEY]: run.info.run_id for run in runs}
 
     @as_tracking_errors
@@ -249,10 +249,16 @@ class Reader:
             )
         return False
 
-    def _search_complete(self, sweep: str) -> list[Run]:
+    def _listed(self, sweep: str, values: bool = False) -> list[Run]:
+        """All of the sweep's runs, as `_search`, but with params and metrics only if wanted."""
+        experiment = self._experiment(sweep)
+        runs = listed(self._client, experiment.experiment_id, values) if experiment else []
+        return self._search(sweep) if runs is None else [run for run in runs if self._is_whole(run)]
+
+    def _listed_complete(self, sweep: str, values: bool = False) -> list[Run]:
         """The newest complete run of each run_key."""
         newest: dict[str, Run] = {}
-        for run in self._search(sweep, _FINISHED, _TAGGED):
+        for run in filter(tracking_runs.is_complete, self._listed(sweep, values)):
             newest.setdefault(run.data.tags[RUN_KEY], run)
         return list(newest.values())
 

@@ -63,6 +63,15 @@ _MEANINGS = (
 )
 
 
+def no_store(uri: str) -> TrackingError:
+    """The error that tells a reader that there is no store to read."""
+    shown = without_secrets(uri, uri)
+    return TrackingError(
+        f"there is no tracking store at {shown}: start a sweep with `mimsweep run SWEEP`, or name "
+        "the store by --tracking-uri or MLFLOW_TRACKING_URI"
+    )
+
+
 def refusal(uri: str, error: Exception, what: str = "tracking store") -> TrackingError:
     """The error that tells why the store failed, and what to do."""
     proxy = _proxy(uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import math
 import os
 import re
 import threading
@@ -11,10 +12,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from types import SimpleNamespace
+from typing import Any, Protocol, TypeVar, cast
 
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.tracking.refusals import refusal
+from mimsweep.orchestrator.tracking.runs import Run
 from mimsweep.orchestrator.tracking.schema import (
     alone,
     check_version,
@@ -27,7 +30,6 @@ from mimsweep.orchestrator.tracking.uri import (
     scheme_of,
     sqlite_path,
     sqlite_uri,
-    without_secrets,
 )
 
 _BUILDING = re.compile("[0-9a-f]{32}(-journal|-wal|-shm)?")
@@ -63,15 +65,6 @@ def can_be_created(uri: str) -> bool:
     """Whether the store is a file that isn't there yet, in a folder that can be written."""
     path = sqlite_path(uri)
     return path is not None and not path.exists() and os.access(path.parent, os.W_OK)
-
-
-def no_store(uri: str) -> TrackingError:
-    """The error that tells a reader that there is no store to read."""
-    shown = without_secrets(uri, uri)
-    return TrackingError(
-        f"there is no tracking store at {shown}: start a sweep with `mimsweep run SWEEP`, or name "
-        "the store by --tracking-uri or MLFLOW_TRACKING_URI"
-    )
 
 
 def open_store(
@@ -163,19 +156,52 @@ def histories(client: Any, run_ids: Sequence[str], metric: str) -> list[tuple[st
         ]
 
 
-def upload(client: Any, run_id: str, folder: str) -> None:  # noqa: ANN401
-    """Stores the files of a folder as a run's artifacts, which may be kept elsewhere than runs.
+def listed(client: Any, experiment_id: str, values: bool) -> list[Run] | None:  # noqa: ANN401
+    """An experiment's runs, newest first, as a search lists them, straight from the database.
 
-    Raises:
-        TrackingError: they are in a folder that can't be written.
+    In a query of each table, which takes a fortieth of the time: MLflow makes four objects of each
+    param, tag and metric, and does so for those that nobody asked for.
+
+    Args:
+        client: MLflow's.
+        experiment_id: MLflow's.
+        values: Whether params and last metrics are wanted; without, they are empty.
+
+    Returns:
+        The runs; None if the store is no database but a server.
     """
-    try:
-        client.log_artifacts(run_id, folder)
-    except OSError as error:
-        place = client.get_run(run_id).info.artifact_uri
-        if not place.startswith(("/", "file:")):
-            raise
-        raise refusal(place, error, "artifact folder") from None
+    store = client._tracking_client.store
+    if not hasattr(store, "ManagedSessionMaker"):
+        return None
+    from sqlalchemy import column, select, table
+
+    names = ("run_uuid", "name", "status", "start_time", "experiment_id", "lifecycle_stage")
+    ours = table("runs", *map(column, names)).c
+    chosen = (ours.experiment_id == int(experiment_id), ours.lifecycle_stage == "active")
+    wanted = {"tags": "tags"} | (
+        {"params": "params", "metrics": "latest_metrics"} if values else {}
+    )
+    with _uncollected(), store.ManagedSessionMaker() as session:
+        rows = select(ours.run_uuid, ours.name, ours.status, ours.start_time).where(*chosen)
+        newest = (ours.start_time.desc(), ours.run_uuid)
+        runs = {row[0]: _as_run(*row) for row in session.execute(rows.order_by(*newest))}
+        for kind, name in wanted.items():
+            columns = ("run_uuid", "key", "value", *(["is_nan"] if kind == "metrics" else []))
+            of_runs = table(name, *map(column, columns)).c
+            rows = select(*of_runs).where(
+                of_runs.run_uuid.in_(select(ours.run_uuid).where(*chosen))
+            )
+            for run_id, key, value, *is_nan in session.execute(rows):
+                if run_id in runs:  # else made since
+                    getattr(runs[run_id].data, kind)[key] = math.nan if any(is_nan) else value
+    return list(runs.values())
+
+
+def _as_run(run_id: str, name: str | None, status: str, start_time: int) -> Run:
+    info = SimpleNamespace(run_id=run_id, run_name=name or "", status=status, start_time=start_time)
+    return cast(
+        Run, SimpleNamespace(info=info, data=SimpleNamespace(tags={}, params={}, metrics={}))
+    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mimsweep.orchestrator.tracking import runs as tracking_runs
+from mimsweep.orchestrator.tracking.artifacts import upload
 from mimsweep.orchestrator.tracking.claim import Claim, SweepBusyError
 from mimsweep.orchestrator.tracking.owner import Owner
 from mimsweep.orchestrator.tracking.reader import RUNNING, SCHEDULED, Reader, as_tracking_errors
@@ -27,7 +28,7 @@ from mimsweep.orchestrator.tracking.runs import (
     Spec,
     Status,
 )
-from mimsweep.orchestrator.tracking.store import open_store, upload
+from mimsweep.orchestrator.tracking.store import open_store
 from mimsweep.orchestrator.tracking.uri import artifact_location, artifact_root, resolve_uri
 
 # Read by mlflow as it is imported: it must work offline and leave the terminal to the live view.

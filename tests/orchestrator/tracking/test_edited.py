@@ -1,10 +1,13 @@
 """A store that a user edits in MLflow: what is gone is missing, what is broken is named."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from mimsweep.orchestrator.errors import RefusedError
+from mimsweep.orchestrator.tracking.runs import Run
+from mimsweep.orchestrator.tracking.store import listed
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.orchestrator.commands import RUNS, mimsweep
 from tests.orchestrator.stores import SPECS, start
@@ -112,3 +115,29 @@ def test_what_was_deleted_is_refused_for_good(store: Tracking, client: MlflowCli
     client.delete_experiment(experiment_id(client))
     with pytest.raises(RefusedError):
         store.create_runs(parent_id, SPECS[:1], {})
+
+
+def test_a_database_lists_runs_as_a_search_finds_them(
+    store: Tracking, client: MlflowClient, sweep: Path
+) -> None:
+    number = experiment_id(client)
+    gone, odd = (client.create_run(number).info.run_id for _ in range(2))
+    client.delete_run(gone)
+    for name, value in [("nan", math.nan), ("most", math.inf), ("least", -math.inf)]:
+        client.log_metric(odd, name, value)
+    found = client.search_runs([number])
+    listing = listed(client, number, values=True)
+    assert listing is not None
+    assert repr([_facts(run) for run in listing]) == repr([_facts(run) for run in found])
+    assert len(listing) > len(RUNS) - 1
+    assert any(run.data.params for run in listing)
+    bare = listed(client, number, values=False)
+    assert bare is not None
+    assert [run.data.tags for run in bare] == [run.data.tags for run in found]
+    assert not any(run.data.params or run.data.metrics for run in bare)
+
+
+def _facts(run: Run) -> list[object]:
+    info, data = run.info, run.data
+    names = (info.run_id, info.run_name, info.status, info.start_time)
+    return [names, *(sorted(each.items()) for each in (data.tags, data.params, data.metrics))]
