@@ -166,8 +166,8 @@ def test_an_interrupted_search_leaves_nothing_running_and_refuses_company(folder
 
 
 def test_a_pruned_trial_leaves_the_stack_before_its_last_epoch(folder: Path) -> None:
-    lr = "{int: [1, 2]}\n  lr: {float: [1.0e-6, 1.0e-2], log: true}"
-    write(folder, trials=10, parallel=2, epochs=12, pruner="median", space=lr)
+    lr = "{int: [39, 40]}\n  lr: {float: [1.0e-6, 1.0e-2], log: true}"
+    write(folder, trials=10, parallel=2, epochs=300, pruner="median", space=lr)
     result = search()
     assert result["pruned"] > 0
     assert result["pruned"] + result["complete"] == result["trials"] == 10
@@ -178,8 +178,9 @@ def test_a_pruned_trial_leaves_the_stack_before_its_last_epoch(folder: Path) -> 
     killed = rows(folder, "SELECT run_uuid FROM runs WHERE status = 'KILLED'")
     assert epochs
     assert {run for (run,) in killed} >= set(epochs)
-    assert all(last < 12 for last in epochs.values())
-    assert len(finished(folder)) == 2 * result["complete"]
+    assert all(last < 300 for last in epochs.values())
+    # Of a pruned trial one seed may have stopped early, and be complete, before.
+    assert 2 * result["complete"] <= len(finished(folder)) < 2 * 10
 
 
 def test_two_objectives_and_what_is_stored_on_the_parent(folder: Path) -> None:
