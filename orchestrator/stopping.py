@@ -3,6 +3,9 @@
 Ctrl-C, SIGTERM and SIGHUP (the terminal is gone) mean the same. The first raises KeyboardInterrupt
 or, within `noted`, is noted; further ones change nothing. STOP_SECONDS after it the process ends as
 it is: a thread sees to that, which the kernel wakes even while the main one is inside a library.
+
+Of a process that isn't the program's own, as a notebook's, only the command ends: afterwards its
+signals are as they were before, and a second signal raises KeyboardInterrupt whatever is closed.
 """
 
 import os
@@ -33,6 +36,7 @@ class Stop:
         asked: when, as `time.monotonic` has it; None: it was not.
         left: says, in a clause, what an end without further ado leaves to the next start.
         told: whether the main thread has said, or is about to, that the process was interrupted.
+        ends_process: whether the process is the program's own, and ends with the command.
     """
 
     def __init__(self) -> None:
@@ -40,11 +44,15 @@ class Stop:
         self.asked: float | None = None
         self.left: Callable[[], str] = str
         self.told = False
+        self.ends_process = False
         self._noting = False
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Within it signals are heeded; once one has come, to the end of the process."""
+        """Within it signals are heeded; once one has come, to the end of the program's process."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are the main thread's, which is somebody else's
+            return
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
@@ -55,11 +63,12 @@ class Stop:
         try:
             yield
         finally:
-            if self.asked is None:
+            if self.asked is None or not self.ends_process:
                 for number, handler in before.items():
                     signal.signal(number, handler)
                 signal.set_wakeup_fd(woken)
                 os.close(writer)
+                self.asked, self.told = None, False
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -75,12 +84,14 @@ class Stop:
             self.asked = time.monotonic()
             if not self._noting:
                 raise KeyboardInterrupt
+        elif not self.ends_process:
+            raise KeyboardInterrupt
 
     def _watch(self, reader: int) -> None:
         """Ends the process, some time after the first signal; returns when `reader` is closed."""
         with open(reader, "rb", buffering=0) as pipe:
             while number := pipe.read(1):
-                if number[0] in SIGNALS:
+                if number[0] in SIGNALS and self.ends_process:
                     break
             else:
                 return

@@ -241,6 +241,7 @@ for _command in (
 
 def program() -> None:
     """The command `mimsweep`: `main`, with half of the time that Python itself takes saved."""
+    STOP.ends_process = True
     leave_out_others()
     # MLflow's half a million objects stay; looking for garbage among them takes half a second.
     gc.set_threshold(200_000)

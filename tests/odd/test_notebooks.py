@@ -10,7 +10,15 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from tests.odd.ending import ENDLESS, MIMSWEEP, SWEEP, statuses, until
+from tests.odd.ending import (
+    ENDLESS,
+    MIMSWEEP,
+    STOP_SECONDS,
+    SWEEP,
+    rows,
+    statuses,
+    until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +108,28 @@ def test_the_stop_button_ends_a_sweep_that_goes_on(notebook: Notebook, here: Pat
     (here / "s.yaml").write_text(SWEEP)
     assert "s: 2/2 runs complete" in notebook.run(f"!{MIMSWEEP} run s.yaml --workers 1")
     assert "RUNNING" not in statuses()  # IPython gives it half a second to end, then kills it
+
+
+def test_the_stop_button_ends_a_command_of_the_kernel_and_not_the_kernel(
+    notebook: Notebook, here: Path
+) -> None:
+    (here / "s.yaml").write_text(ENDLESS)
+    # A notebook's own torch may be set in any way.
+    cell = notebook.begin(
+        "import torch\ntorch.set_default_dtype(torch.float64)\nkept = 'kept'\n"
+        "from mimsweep.orchestrator.cli.main import main\n"
+        "main(['run', 's.yaml', '--engine', 'inline'], standalone_mode=False)"
+    )
+    until(lambda: rows("SELECT count(*) FROM metrics") > [(0,)])
+    notebook.manager.interrupt_kernel()
+    assert "mimsweep: interrupted" in notebook.end(cell)
+    time.sleep(2 * STOP_SECONDS)
+    assert notebook.run("print(kept, torch.get_default_dtype())") == "kept torch.float64\n"
+    cell = notebook.begin("time = __import__('time')\ntime.sleep(60)")
+    time.sleep(1)
+    notebook.manager.interrupt_kernel()
+    assert "KeyboardInterrupt" in notebook.end(cell)
+    assert "RUNNING" not in statuses()
 
 
 def test_a_kernel_that_is_restarted_leaves_a_sweep_that_goes_on(

@@ -41,7 +41,7 @@ from mimsweep.models.steps.cpu.layers import Net
 
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "swish": SWISH}
 ADAM = np.array([1 - BETA1, BETA2, 1 - BETA2, EPSILON], np.float32)
-UNUSED = torch.zeros(1, 1)
+UNUSED = torch.zeros(1, 1, dtype=torch.float32)
 
 
 def supports(objective: Objective, device: torch.device) -> bool:
