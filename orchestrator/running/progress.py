@@ -108,7 +108,8 @@ class View(Protocol):
 def view() -> Iterator[View]:
     """Yields a live view on stderr, or one of plain lines where that is no terminal."""
     console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
+    # FORCE_COLOR, which notebooks set, has rich take a file for a terminal.
+    if not (console.is_terminal and console.file.isatty()):
         lines, ended = _Lines(console), threading.Event()
         threading.Thread(target=lines.break_silence, args=(ended,), daemon=True).start()
         try:

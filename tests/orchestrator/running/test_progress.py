@@ -58,11 +58,14 @@ def test_line_of_a_state_that_has_just_begun() -> None:
     )
 
 
+@pytest.mark.parametrize("colour", [None, "1"])  # which a notebook sets
 def test_plain_lines_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    colour: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
+    if colour:
+        monkeypatch.setenv("FORCE_COLOR", colour)
     state = ProgressState("toy", 2, 0)
     with view() as shown:
         shown.show(state)
