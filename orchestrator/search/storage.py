@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from mimsweep.orchestrator.errors import SpecError, TrackingError
-from mimsweep.orchestrator.tracking.uri import without_secrets
+from mimsweep.orchestrator.tracking.uri import study_fault, without_secrets
 
 _LOCK_SECONDS = 3
 """How long a lock is waited for that a killed process left; to append takes milliseconds."""
@@ -37,7 +37,13 @@ def open_storage(storage: str) -> BaseStorage:
 def _open_database(url: str) -> BaseStorage:
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(url)
+    if fault := study_fault(url):
+        raise SpecError(without_secrets(url, f"--storage {url}: {fault}"))
+    try:
+        engine = sqlalchemy.create_engine(url)
+    except sqlalchemy.exc.ArgumentError as error:  # no such kind of database, or no URL
+        text = f"--storage {url}: {error}; write sqlite:///PATH, or the path of a journal file"
+        raise SpecError(without_secrets(url, text)) from None
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
     finally:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import textwrap
 import urllib.request
+from typing import Any
 from urllib.parse import urlsplit
 
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
-from mimsweep.orchestrator.tracking.uri import HTTP, scheme_of, without_secrets
+from mimsweep.orchestrator.tracking.uri import HTTP, scheme_of, sqlite_path, without_secrets
 
 # MLflow's codes of errors that stay: what was asked for was deleted or isn't allowed. All others
 # (a locked database is TEMPORARILY_UNAVAILABLE, a proxy's answer INTERNAL_ERROR) may pass.
@@ -29,6 +30,7 @@ _STATUS = re.compile(
     r"failed with error code (\d+) != \d+\. Response body: '(.*)'|too many (\d+) error responses",
     re.DOTALL,
 )
+_ASKED = re.compile(r"ConnectionPool\(host='([^']*)'")
 _PROXY_FAULT = re.compile(r"ProxyError\('.*(Tunnel connection failed: [^'\"]+|\[Errno .*?\)?)['\"]")
 _SYSTEM = re.compile(r"\[Errno -?\d+\] ([^:'\")]+)")
 # What an error says somewhere, and what that means; {host} is of the URI, {0} the pattern's group.
@@ -47,6 +49,14 @@ _MEANINGS = (
     ),
     ("Name or service not known|name resolution|getaddrinfo", "no host {host} is known here"),
     (
+        "Exceeded [0-9]+ redirects",
+        "it sends the caller round in a circle, as a page to sign in at may: {no_mlflow}",
+    ),
+    (
+        "Connection aborted|content-encoding",
+        "what answers there breaks off, or does not speak HTTP: {no_mlflow}",
+    ),
+    (
         r"No module named '(?:psycopg2?|MySQLdb|pymysql|pyodbc)'",
         "{text}: install that driver, or name one that is installed, as in postgresql+psycopg://",
     ),
@@ -57,6 +67,15 @@ _MEANINGS = (
     (
         "database or disk is full",
         "there is no space left for it: make some on its disk, or in the quota",
+    ),
+    (
+        "disk I/O error",
+        "its disk fails, or its file may not grow: see `df`, the quota and `ulimit -f`",
+    ),
+    (
+        "image is malformed",
+        "its file is damaged: put a copy of it back, or give it another name, to have a new one "
+        "made; `sqlite3 FILE .recover` reads what can still be read",
     ),
     ("database is locked", "another program holds its lock: end what else has it open"),
     ("file is not a database", "{text}: give the file another name, to have a new one made"),
@@ -72,6 +91,20 @@ def no_store(uri: str) -> TrackingError:
     )
 
 
+def is_mlflow(client: Any) -> bool:  # noqa: ANN401
+    """Whether the server of MLflow's client answers as one when it is asked how it is."""
+    from mlflow.utils.rest_utils import http_request
+
+    creds = client._tracking_client.store.get_host_creds()
+    return bool(http_request(creds, "/health", "GET").text.strip() == "OK")
+
+
+def no_server(uri: str) -> TrackingError:
+    """The error that tells that what answers is no MLflow server, whatever it answers."""
+    shown = without_secrets(uri, uri)
+    return TrackingError(f"the tracking store {shown} failed: {_NO_MLFLOW}")
+
+
 def refusal(uri: str, error: Exception, what: str = "tracking store") -> TrackingError:
     """The error that tells why the store failed, and what to do."""
     proxy = _proxy(uri)
@@ -85,7 +118,13 @@ def _reason(uri: str, error: Exception, proxy: str) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     text = str(error) or type(error).__name__
+    path = sqlite_path(uri)
+    if path is not None and not path.exists() and "readonly database" in text:
+        return "its file was deleted or moved while it was open: stop, and the next start makes one"
     host = (urlsplit(uri).hostname or "") if scheme_of(uri) in HTTP else ""
+    asked = _ASKED.search(text)
+    if asked and host and not proxy and asked[1].strip("[]").lower() != host:
+        return f"it sends the caller to {asked[1]}, as for signing in: {_NO_MLFLOW}"
     if fault := _PROXY_FAULT.search(text):
         system = _SYSTEM.search(fault[1])
         why = system[1] if system else fault[1]
@@ -99,7 +138,8 @@ def _reason(uri: str, error: Exception, proxy: str) -> str:
 def _meaning(text: str, host: str) -> str:
     for pattern, meaning in _MEANINGS:
         if found := re.search(pattern, text):
-            return meaning.format(*found.groups(), host=host, text=_first_line(text))
+            words = {"host": host, "text": _first_line(text), "no_mlflow": _NO_MLFLOW}
+            return meaning.format(*found.groups(), **words)
     if found := _STATUS.search(text):
         status, body = found[1] or found[3], _plain(found[2] or "")
         told = f"it answers {status}" + (f" ({body})" if body else "")

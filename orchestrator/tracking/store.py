@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar, cast
 
 from mimsweep.orchestrator.errors import TrackingError
-from mimsweep.orchestrator.tracking.refusals import refusal
+from mimsweep.orchestrator.tracking.refusals import is_mlflow, no_server, refusal
 from mimsweep.orchestrator.tracking.runs import Run
 from mimsweep.orchestrator.tracking.schema import (
     alone,
@@ -98,10 +98,13 @@ def open_store(
             elif path.exists():
                 make(uri)
             else:
-                _create_sqlite(path, make)
+                _create_sqlite(path.resolve(), make)  # a link may lead where nothing is yet
         if scheme_of(uri) in HTTP:
             with _environment(_FIRST_CONTACT):
-                _in_time(lambda: client(uri).search_experiments(max_results=1))
+                # What is no MLflow may answer anything, which would be read as an empty store.
+                found = _in_time(lambda: client(uri).search_experiments(max_results=1))
+                if not found and not _in_time(lambda: is_mlflow(client(uri))):
+                    raise no_server(uri)
         return client(uri)
     except TrackingError:
         raise

@@ -31,7 +31,8 @@ def resolve_uri(option: str | None) -> str:
     Raises:
         SpecError: it is no store's URI.
     """
-    uri = option or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    # A variable from a file with Windows' line ends has a character more.
+    uri = (option or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI).strip()
     if wrong := _fault(uri):
         source = "--tracking-uri" if option else "MLFLOW_TRACKING_URI"
         raise SpecError(without_secrets(uri, f"{source} {uri}: {wrong}"))
@@ -166,11 +167,20 @@ def _path_fault(uri: str) -> str | None:
     return f"it is a path, not a URI; write sqlite:///{path} if it is a database's"
 
 
-def _sqlite_fault(uri: str) -> str | None:
+def study_fault(url: str) -> str | None:
+    """What is wrong with the URL of a study's database, and what to write in its place."""
+    if scheme_of(url) != "sqlite":
+        return None
+    folder = (sqlite_path(url) or Path()).parent
+    missing = None if folder.is_dir() else f"there is no folder {folder}; make it first"
+    return _sqlite_fault(url, "study.db") or missing
+
+
+def _sqlite_fault(uri: str, name: str = "mlflow.db") -> str | None:
     written, _, query = uri.partition("?")
     place = written.partition(":")[2]
     if not place.startswith("///"):
-        relative = place.lstrip("/") or "mlflow.db"
+        relative = place.lstrip("/") or name
         return f"a path comes after three slashes; write sqlite:///{relative}"
     if place in ("///", "///:memory:"):
         return "a database in memory keeps nothing; write sqlite:///PATH"
@@ -182,7 +192,7 @@ def _sqlite_fault(uri: str) -> str | None:
             )
     path = sqlite_path(uri)
     if path is not None and path.is_dir():
-        return f"it is a folder; write {sqlite_uri(path / 'mlflow.db')}"
+        return f"it is a folder; write {sqlite_uri(path / name)}"
     return None
 
 

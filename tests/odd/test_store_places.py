@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.tracking.uri import resolve_uri, sqlite_path
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.odd.ending import SWEEP, started
@@ -155,3 +156,43 @@ def test_a_path_that_is_not_utf8_is_told(here: Path, monkeypatch: pytest.MonkeyP
     os.mkdir(folder)
     monkeypatch.chdir(os.fsdecode(folder))
     assert "is not UTF-8: no URI can name a store there" in refused(mimsweep("plan", "smoke"))
+
+
+@pytest.mark.parametrize("end", ["\r", " ", "\n"])
+def test_a_variable_may_end_in_blanks(
+    end: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///x.db{end}")
+    assert resolve_uri(None) == f"sqlite:///{here}/x.db"
+
+
+def test_a_link_to_a_store_that_is_not_there_yet(here: Path) -> None:
+    (here / "mlflow.db").symlink_to("far/real.db")
+    with pytest.raises(TrackingError, match="far: No such file or directory"):
+        Tracking(resolve_uri(None))
+    (here / "far").mkdir()
+    tracking = Tracking(resolve_uri(None))
+    tracking.create_runs(start(tracking), SPECS[:1], {})
+    assert (here / "far/real.db").is_file()
+    assert (here / "mlflow.db").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite:///a?b.db", "a ? in a path is written %3F"),
+        ("sqlite:///no/x.db", "/no; make it first"),
+        ("sqlite:///.", "it is a folder; write sqlite:///"),
+        ("postgres://ann:s3cret@host/x", "dialects:postgres; write sqlite:///PATH, or the path"),
+        ("file:///x.log", "write sqlite:///PATH, or the path of a journal file"),
+    ],
+)
+def test_what_is_no_url_of_a_study_is_told_with_what_to_write(
+    url: str, says: str, here: Path
+) -> None:
+    (here / "f.yaml").write_text(SEARCH)
+    said = refused(mimsweep("search", "f.yaml", "--storage", url, "--device", "cpu"))
+    assert said.startswith("--storage ")
+    assert says in said
+    assert "s3cret" not in said
+    assert not {"a", "no", "study.db"} & {*os.listdir(here)}

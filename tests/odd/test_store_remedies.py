@@ -15,6 +15,7 @@ from threading import Thread
 
 import pytest
 
+from mimsweep.orchestrator.tracking.refusals import refusal
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.odd.ending import SWEEP, started, until
 from tests.orchestrator.commands import mimsweep, refused
@@ -97,6 +98,8 @@ def said_of(uri: str) -> str:
         (404, b"nothing", NO_MLFLOW),
         (405, b"", NO_MLFLOW),
         (200, b"<html>hello</html>", NO_MLFLOW),
+        (200, b"", NO_MLFLOW),
+        (200, b'{"hello": [1]}', NO_MLFLOW),
     ],
 )
 def test_an_answer_is_told_with_what_to_do(
@@ -104,6 +107,36 @@ def test_an_answer_is_told_with_what_to_do(
 ) -> None:
     server.status, server.page = status, page
     assert says in said_of(server.uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "says"),
+    [
+        (
+            "http://host:5000",
+            "HTTPSConnectionPool(host='sso.example', port=443): Max retries exceeded (Caused by "
+            "NameResolutionError: Name or service not known)",
+            "it sends the caller to sso.example",
+        ),
+        ("http://host:5000", "failed with exception Exceeded 30 redirects.", "round in a circle"),
+        (
+            "http://host:5000",
+            "HTTPConnectionPool(host='host', port=5000): Max retries exceeded (Caused by "
+            "ProtocolError('Connection aborted.', BadStatusLine('SSH-2.0')))",
+            "what answers there breaks off, or does not speak HTTP",
+        ),
+        ("sqlite:////no/x.db", "attempt to write a readonly database", "its file was deleted or"),
+        ("sqlite:////no/x.db", "(OperationalError) disk I/O error", "`ulimit -f`"),
+        ("sqlite:////no/x.db", "database disk image is malformed", "its file is damaged"),
+    ],
+)
+def test_an_error_is_told_with_what_it_means(
+    uri: str, error: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert says in str(refusal(uri, Exception(error)))
 
 
 @pytest.mark.slow  # MLflow asks twice
