@@ -24,6 +24,7 @@ from mimsweep.orchestrator.cli.options import (
     add_modules,
     as_json,
     cohort_size,
+    command_for,
     data_dir,
     device,
     either_file,
@@ -172,7 +173,9 @@ def run(
         outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
     end(outcome)
     if str(sweep) != "-":  # the standard input has been read
-        click.echo(f"`mimsweep figures {sweep}` draws it, `mimsweep ui` shows its runs", err=True)
+        figures = command_for("figures", sweep, overrides, tracking_uri)
+        ui = command_for("ui", None, (), tracking_uri)
+        click.echo(f"`{figures}` draws it, `{ui}` shows its runs", err=True)
 
 
 @main.command()
@@ -196,7 +199,7 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
         count, command = f"{len(complete)}/{len(loaded.runs)}", "run"
     click.echo(
         f"{loaded.name}: {stopped}, has stopped; {count} runs are complete, and "
-        f"`mimsweep {command} {sweep}` goes on from there"
+        f"`{command_for(command, sweep, (), tracking_uri)}` goes on from there"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,27 @@ def tell_others(loaded: Sweep | Search, complete: Collection[str]) -> None:
         click.echo(f"mimsweep: {line}", err=True)
 
 
+def command_for(
+    name: str, file: Path | None, overrides: Sequence[str], tracking_uri: str | None
+) -> str:
+    """Returns a command to go on with, of the same modules, file, fields and store, for a shell."""
+    words = ["mimsweep"]
+    for module in click.get_current_context().find_root().params["modules"]:
+        words += ["--import", module]
+    words.append(name)
+    if file is not None:
+        shown = f"./{file}" if str(file).startswith("-") else str(file)  # else it is an option
+        words += [shown, *(f"--set={override}" for override in overrides)]
+    if tracking_uri:
+        from mimsweep.orchestrator.tracking.uri import without_secrets
+
+        words += ["--tracking-uri", without_secrets(tracking_uri, tracking_uri)]
+    return shlex.join(words)
+
+
 def data_dir() -> Path:
     """Returns the folder of data sets."""
-    return Path(os.environ.get("MIMSWEEP_DATA_DIR", "data"))
+    return Path(os.environ.get("MIMSWEEP_DATA_DIR") or "data")
 
 
 def add_modules(names: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from mimsweep.orchestrator.cli.options import (
     tell_others,
     tracking_uri,
 )
+from mimsweep.orchestrator.errors import SpecError
 
 
 @click.command()
@@ -100,7 +101,8 @@ def results(
     if not isinstance(loaded, Sweep) and (lost := unread(frame, runs)):
         raise missing_error(lost)
     if table.empty:
-        click.echo(f"mimsweep: {loaded.name}: no run is complete yet", err=True)
+        own = "" if isinstance(loaded, Sweep) else " of its own"
+        click.echo(f"mimsweep: {loaded.name}: no run{own} is complete yet", err=True)
 
 
 @click.command()
@@ -199,5 +201,18 @@ def ui(tracking_uri: str | None, port: int) -> None:
     uri = resolve_uri(tracking_uri)
     # MLflow would make a store that isn't there, and end in a traceback of what is wrong with one.
     Tracking(uri, create=False).require()
+    _require_port(port)
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
     os.execv(sys.executable, [*command, "--backend-store-uri", uri])  # noqa: S606
+
+
+def _require_port(port: int) -> None:
+    """Sees to it that nobody else serves at a port: MLflow would say so, and exit with 0."""
+    import socket
+
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MLflow's server does
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SpecError(f"--port {port}: {error.strerror}; name another port") from error

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -185,8 +186,8 @@ def load_search(path: Path) -> Search:
     """
     file = load_yaml(found(path))
     if not is_search(file.data):
-        name = shown_name(path)
-        raise SpecError(f"{name}: is a sweep, not a search; `mimsweep run {path}` takes it")
+        command = f"mimsweep run {quote(str(path))}"
+        raise SpecError(f"{shown_name(path)}: is a sweep, not a search; `{command}` takes it")
     return read_search(file)
 
 

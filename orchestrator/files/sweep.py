@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -124,8 +125,8 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """
     file = load_yaml(found(path))
     if is_search(file.data):
-        name = shown_name(path)
-        raise SpecError(f"{name}: is a search, not a sweep; `mimsweep search {path}` takes it")
+        command = f"mimsweep search {quote(str(path))}"
+        raise SpecError(f"{shown_name(path)}: is a search, not a sweep; `{command}` takes it")
     return read_sweep(file, overrides)
 
 

@@ -20,6 +20,10 @@ from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.processes import Processes
 
 _NOTHING = "no sweep has complete runs; start one with `mimsweep run SWEEP`"
+_NO_SEARCH = (
+    "no search has complete runs of its own; `mimsweep search SEARCH` makes its trials, and says "
+    "which is best, whoever trained their runs"
+)
 
 
 def draw_sweeps(
@@ -75,6 +79,8 @@ def report_on(
         SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
         TrackingError: the store can't be read.
     """
+    if output.suffix.lower() not in (".html", ".htm"):  # a slip would replace a sweep file, say
+        raise SpecError(f"--output {output}: the file must end in .html")
     loaded = [load_either(path, overrides) for path in files]
     keys = [f"s{index}" for index in range(len(loaded))]
     pages, parents = [], []
@@ -87,7 +93,7 @@ def report_on(
             parents += [parent_id] if parent_id else []
             lost += missing
         if not any(page["complete"] for page in pages):
-            raise SpecError(_NOTHING)
+            raise SpecError(_NOTHING if any(isinstance(f, Sweep) for f in loaded) else _NO_SEARCH)
         pool.submit(_write, pages, output, uri, parents).result()
     yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
     _end(lost)
