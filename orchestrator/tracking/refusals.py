@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 import urllib.request
 from typing import Any
@@ -93,10 +94,9 @@ def no_store(uri: str) -> TrackingError:
 
 def is_mlflow(client: Any) -> bool:  # noqa: ANN401
     """Whether the server of MLflow's client answers as one when it is asked how it is."""
-    from mlflow.utils.rest_utils import http_request
-
-    creds = client._tracking_client.store.get_host_creds()
-    return bool(http_request(creds, "/health", "GET").text.strip() == "OK")
+    store = client._tracking_client.store
+    ask = sys.modules[type(store).__module__].http_request  # MLflow's, with the same credentials
+    return bool(ask(store.get_host_creds(), "/health", "GET").text.strip() == "OK")
 
 
 def no_server(uri: str) -> TrackingError:
