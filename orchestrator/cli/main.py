@@ -21,6 +21,7 @@ from mimsweep.orchestrator.cli import results as cli_results
 from mimsweep.orchestrator.cli import search as cli_search
 from mimsweep.orchestrator.cli.measure import measure
 from mimsweep.orchestrator.cli.options import (
+    PathType,
     add_modules,
     as_json,
     cohort_size,
@@ -208,7 +209,7 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
 @click.option(
     "--move-artifacts",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="First tell the store that its artifacts are in this folder now, of a project that was "
     "moved or copied; by MLflow's default it is called mlruns.",
 )

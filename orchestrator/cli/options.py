@@ -16,7 +16,25 @@ if TYPE_CHECKING:
     from mimsweep.orchestrator.files.search import Search
     from mimsweep.orchestrator.files.sweep import Sweep
 
-_path = click.Path(path_type=Path)
+
+class PathType(click.Path):
+    """A path, in which `~` is the home folder: behind `--output=` no shell sees to that."""
+
+    def __init__(self, **how: Any) -> None:  # noqa: ANN401
+        """Takes what `click.Path` takes."""
+        super().__init__(path_type=Path, **how)
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401
+        """Returns the path."""
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+_path = PathType()
 sweep_file = click.argument("sweep", type=_path)
 sweep_files = click.argument("sweeps", metavar="SWEEP...", nargs=-1, required=True, type=_path)
 either_file = click.argument("sweep", metavar="FILE", type=_path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from mimsweep.orchestrator.cli.options import (
+    PathType,
     as_json,
     data_dir,
     either_file,
@@ -72,7 +73,7 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(dir_okay=False),
     help="A .csv, .parquet or .json file; by default CSV to stdout.",
 )
 def results(
@@ -112,7 +113,7 @@ def results(
 @click.option(
     "--output",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     default=Path("figures"),
     show_default=True,
     help="Gets a folder of figures for each sweep.",
@@ -145,7 +146,7 @@ def figures(
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(dir_okay=False),
     default=Path("reports/report.html"),
     show_default=True,
     help="The HTML file.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mimsweep.orchestrator.cli.options import as_json, tracking_uri
+from mimsweep.orchestrator.cli.options import PathType, as_json, tracking_uri
 from mimsweep.orchestrator.cli.training import end, training, training_options
 from mimsweep.orchestrator.errors import TrainingError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("search", type=click.Path(path_type=Path))
+@click.argument("search", type=PathType())
 @tracking_uri
 @click.option(
     "--trials",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     default=Path("figures"),
     show_default=True,
     help="Gets a folder of figures.",

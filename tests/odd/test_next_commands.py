@@ -63,3 +63,13 @@ def test_a_command_runs_in_any_thread(here: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(mimsweep, "validate", "smoke").result()
     assert (result.exit_code, result.stdout) == (0, "smoke: smoke, 12 runs\n")
+
+
+def test_a_home_behind_an_equals_sign(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(stored / "home"))
+    (stored / "home").mkdir()
+    assert mimsweep("figures", "s.yaml", "--output=~/drawn").exit_code == 0
+    assert mimsweep("results", "s.yaml", "--output=~/r.csv").exit_code == 0
+    assert (stored / "home/drawn/s/table.csv").is_file()
+    assert (stored / "home/r.csv").is_file()
+    assert not Path("~").exists()
