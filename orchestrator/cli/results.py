@@ -46,7 +46,8 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     else:
         # No file says which runs a search has: they are those that it has stored.
         states = [(f"the run of key {run_key}", state) for run_key, state in known.items()]
-        kind, total, most = "search", loaded.most_runs, ", at most"
+        # More than the file says if `--trials` asked for more.
+        kind, total, most = "search", max(loaded.most_runs, len(states)), ", at most"
     ends = Counter(state.status for _, state in states if state is not None)
     counts = {name.lower(): ends[name] for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")}
     counts["missing"] = max(total - ends.total(), 0)

@@ -108,6 +108,11 @@ def test_its_runs_are_counted_and_listed(store: Tracking) -> None:
     assert json.loads(mimsweep("plan", "small.yaml", "--json").output)["to_run"] == 8
 
 
+def test_more_trials_than_the_file_says_are_counted(store: Tracking) -> None:
+    Path("small.yaml").write_text(SEARCH.replace("trials: 5", "trials: 1"))
+    assert mimsweep("status", "small.yaml").output.startswith("small: 2/4 complete, at most\n")
+
+
 def test_before_its_first_run_there_is_nothing_to_show_or_to_cancel(here: Path) -> None:
     assert (
         mimsweep("status", "small.yaml").output == "small: 0/10 complete, at most\n  10 missing\n"
