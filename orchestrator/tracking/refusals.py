@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 import urllib.request
-from typing import Any
 from urllib.parse import urlsplit
 
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
@@ -90,13 +88,6 @@ def no_store(uri: str) -> TrackingError:
         f"there is no tracking store at {shown}: start a sweep with `mimsweep run SWEEP`, or name "
         "the store by --tracking-uri or MLFLOW_TRACKING_URI"
     )
-
-
-def is_mlflow(client: Any) -> bool:  # noqa: ANN401
-    """Whether the server of MLflow's client answers as one when it is asked how it is."""
-    store = client._tracking_client.store
-    ask = sys.modules[type(store).__module__].http_request  # MLflow's, with the same credentials
-    return bool(ask(store.get_host_creds(), "/health", "GET").text.strip() == "OK")
 
 
 def no_server(uri: str) -> TrackingError:

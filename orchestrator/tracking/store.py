@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar, cast
 
 from mimsweep.orchestrator.errors import TrackingError
-from mimsweep.orchestrator.tracking.refusals import is_mlflow, no_server, refusal
+from mimsweep.orchestrator.tracking.refusals import no_server, refusal
 from mimsweep.orchestrator.tracking.runs import Run
 from mimsweep.orchestrator.tracking.schema import (
     alone,
@@ -44,8 +44,8 @@ Item = TypeVar("Item", covariant=True)
 class Client(Protocol):
     """What is asked of a client to see that its server answers."""
 
-    def search_experiments(self, *, max_results: int) -> object:
-        """Lists experiments."""
+    def get_experiment_by_name(self, name: str) -> object:
+        """Returns the experiment, or None."""
 
 
 class Page(Protocol[Item]):
@@ -101,9 +101,9 @@ def open_store(
                 _create_sqlite(path.resolve(), make)  # a link may lead where nothing is yet
         if scheme_of(uri) in HTTP:
             with _environment(_FIRST_CONTACT):
-                # What is no MLflow may answer anything, which would be read as an empty store.
-                found = _in_time(lambda: client(uri).search_experiments(max_results=1))
-                if not found and not _in_time(lambda: is_mlflow(client(uri))):
+                # What is no MLflow may answer anything to any question, as having any experiment.
+                name = uuid.uuid4().hex
+                if _in_time(lambda: client(uri).get_experiment_by_name(name)) is not None:
                     raise no_server(uri)
         return client(uri)
     except TrackingError:
