@@ -68,6 +68,7 @@ bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a p
 	$(BIN)/python benchmarks/shares.py
 	$(BIN)/python benchmarks/ksg_cost.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/large_store.py
 	$(BIN)/python benchmarks/cohort_cost.py
 
 bench-gpu: $(READY) ## measure steps on a GPU, then the study's 720 runs with four workers on it

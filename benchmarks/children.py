@@ -39,10 +39,9 @@ class Usage:
 
 def mimsweep(folder: Path, *arguments: str) -> Usage:
     """Runs `mimsweep` with the code beside this file, in a folder; ends all if it fails."""
-    code = "from mimsweep.orchestrator.cli.main import main; main()"
     data = Path(os.environ.get("MIMSWEEP_DATA_DIR", "data")).absolute()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MIMSWEEP_DATA_DIR": str(data)}
-    command = [sys.executable, "-P", "-c", code, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "MIMSWEEP_DATA_DIR": str(data)}
+    command = [sys.executable, "-P", "-m", "mimsweep", *arguments]
     start = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=sys.stderr)
     samples = _Samples(process.pid)
