@@ -29,7 +29,7 @@ _LOCKS = {
 
 def version_of_file(path: Path) -> str | None:
     """The version of an SQLite file's schema; None if it has none."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=10)) as database:
         there = f"SELECT 1 FROM sqlite_master WHERE name = '{_TABLE}'"  # noqa: S608
         row = database.execute(there).fetchone() and database.execute(_QUERY).fetchone()
         return str(row[0]) if row else None

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mimsweep.orchestrator.errors import SpecError, TrackingError
+from mimsweep.orchestrator.errors import MimsweepError, SpecError, TrackingError
 from mimsweep.orchestrator.files.search import Objective, Search
 from mimsweep.orchestrator.files.space import Dimension
 from mimsweep.orchestrator.search.study import Study
@@ -265,17 +265,17 @@ def test_wilcoxon_is_sure_after_four_worse_seeds(storage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("make", "error", "sentence"),
     [
-        (lambda folder: f"sqlite:///{folder}/not/there.db", "unable to open database file"),
-        (lambda folder: "postgresql://a:secret@127.0.0.1:9/x", r"postgresql://a:\*\*\*@127"),
-        (lambda folder: "nosuch://x", "nosuch://x failed"),
+        (lambda folder: f"sqlite:///{folder}/not/there.db", SpecError, "there is no folder .*/not"),
+        (lambda _: "postgresql://a:secret@127.0.0.1:9/x", TrackingError, r"//a:\*\*\*@127"),
+        (lambda _: "nosuch://x", SpecError, "nosuch.*; write sqlite:///PATH"),
     ],
 )
 def test_a_storage_that_fails_is_told_in_a_sentence(
-    tmp_path: Path, make: Callable[[Path], str], sentence: str
+    tmp_path: Path, make: Callable[[Path], str], error: type[MimsweepError], sentence: str
 ) -> None:
-    with pytest.raises(TrackingError, match=sentence) as raised:
+    with pytest.raises(error, match=sentence) as raised:
         Study(search(), make(tmp_path))
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
