@@ -62,6 +62,12 @@ def require_folder() -> None:
 
 def system_refuses(error: Exception) -> str | None:
     """Returns what the system refuses, and where, in a sentence; None: the error is another."""
+    # A SystemError is what code in C makes of memory that it could not have.
+    if isinstance(error, MemoryError | SystemError) or str(error) == "can't start new thread":
+        return (
+            f"the system gives no more memory or threads ({str(error) or 'out of memory'}): see "
+            "`ulimit -a`, and what limits the job or container has"
+        )
     if not isinstance(error, OSError) or not error.errno or isinstance(error, ConnectionError):
         return None
     paths = [

@@ -104,7 +104,7 @@ def rows(query: str) -> list[tuple[object, ...]]:
     """What the store of this folder has."""
     if not Path("mlflow.db").exists():
         return []
-    with closing(sqlite3.connect("file:mlflow.db?mode=ro", uri=True, timeout=20)) as database:
+    with closing(sqlite3.connect("file:mlflow.db?mode=rw", uri=True, timeout=20)) as database:
         return database.execute(query).fetchall()
 
 

@@ -1,14 +1,24 @@
-"""Stores on disks that are full or can't be written, and starts killed as they make one."""
+"""Stores on disks that are full or can't be written, and writers killed in the middle."""
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.odd.ending import SWEEP, started, until
+from tests.odd.ending import SWEEP, started, statuses, store_complete_runs, until
 from tests.orchestrator.commands import mimsweep
+
+CUT_OFF = """
+import os, sqlite3
+database = sqlite3.connect("mlflow.db")
+database.execute("PRAGMA cache_size = 1")
+database.execute("UPDATE runs SET status = 'FAILED', name = hex(randomblob(50000))")
+os._exit(1)
+"""
+"""Ends in the middle of a write, of which a part is in the file already."""
 
 FULL = "failed: there is no space left for it: make some on its disk, or in the quota"
 
@@ -105,3 +115,15 @@ def test_a_store_that_cannot_be_written_is_told(
     with started("status", "s.yaml") as program:
         code, out, _ = program.end()
     assert (code, out.splitlines()[0]) == (0, "s: 2/2 complete")
+
+
+@pytest.mark.parametrize("command", ["status", "run", "doctor"])
+def test_a_write_that_a_kill_cut_off_is_taken_back(here: Path, command: str) -> None:
+    Path("s.yaml").write_text(SWEEP)
+    store_complete_runs()
+    subprocess.run([sys.executable, "-c", CUT_OFF], check=False)
+    assert Path("mlflow.db-journal").stat().st_size > 1000
+    done = mimsweep(command, *(["s.yaml"] if command != "doctor" else []))
+    assert done.exit_code == 0, done.output
+    assert not Path("mlflow.db-journal").exists()
+    assert statuses() == ["FINISHED"] * 3

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mimsweep.models import registry
+from mimsweep.orchestrator.cli.surroundings import system_refuses
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.processes import Processes
 from tests.odd.ending import MIMSWEEP, SWEEP, statuses, store_complete_runs
@@ -152,6 +153,23 @@ def test_a_user_without_a_name_or_a_home(here: Path, arguments: list[str]) -> No
     here.chmod(0o777)
     done = run(*arguments, by=NOBODY, without=("HOME", "USER", "LOGNAME"))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("limit", [400_000, 450_000, 500_000])
+def test_too_little_memory(elsewhere: Path, limit: int) -> None:
+    done = run("status", "s.yaml", by=["bash", "-c", f'ulimit -v {limit}; exec "$0" "$@"'])
+    assert done.returncode in (0, 2)  # what suffices depends on the machine
+    assert done.stderr.count("\n") == (done.returncode == 2)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), SystemError(), RuntimeError("can't start new thread")]
+)
+def test_memory_and_threads_that_are_refused_are_told(error: Exception) -> None:
+    told = system_refuses(error)
+    assert told is not None
+    assert told.startswith("the system gives no more memory or threads (")
+    assert told.endswith("): see `ulimit -a`, and what limits the job or container has")
 
 
 def test_a_process_that_is_killed() -> None:

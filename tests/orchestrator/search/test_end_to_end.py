@@ -70,7 +70,7 @@ def search(*options: str, code: int = 0) -> dict[str, Any]:
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{folder}/mlflow.db?mode=rw", uri=True)) as database:
         return database.execute(query).fetchall()
 
 
