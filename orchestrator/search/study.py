@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search
@@ -144,13 +144,17 @@ class Study(StudyReader):
         if study.metric_names not in (None, metrics):
             return f"is of {' and '.join(study.metric_names)}, not of {' and '.join(metrics)}"
         ended = self._trials(TrialState.COMPLETE, TrialState.PRUNED)
-        if ended and not known:
-            trials = "1 trial" if len(ended) == 1 else f"{len(ended)} trials"
+        foreign = [trial for trial in ended if not (known and self._made_by_us(trial))]
+        if foreign:
+            trials = "1 trial" if len(foreign) == 1 else f"{len(foreign)} trials"
             return f"has {trials} that mimsweep did not make"
-        for trial in ended:
-            if trial.distributions != self._distributions:
-                return f"has a trial, {trial.number}, of another space"
         return ""
+
+    def _made_by_us(self, trial: FrozenTrial) -> bool:
+        if trial.state == TrialState.PRUNED:
+            return REASON in trial.user_attrs
+        metrics = [objective.metric for objective in self.search.objectives]
+        return all(f"{metric}_by_seed" in trial.user_attrs for metric in metrics)
 
     @as_tracking_errors
     def ask(self) -> list[Asked]:

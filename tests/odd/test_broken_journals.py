@@ -22,7 +22,7 @@ def journal(here: Path) -> Path:
     """A journal in which a trial has ended, where a search has it if no storage is named."""
     (here / "small.yaml").write_text(FILE)
     study = Study(load_search(here / "small.yaml"), str(JOURNAL))
-    study.complete(study.ask()[0].number, [1.0], {})
+    study.complete(study.ask()[0].number, [1.0], {"nll": {"1": 1.0}})
     study.close()
     return here / JOURNAL
 

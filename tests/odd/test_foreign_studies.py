@@ -10,8 +10,8 @@ from pathlib import Path
 import optuna
 import pytest
 from mlflow import MlflowClient
-from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.trial import create_trial
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from mimsweep.orchestrator.files.search import load_search
 from mimsweep.orchestrator.search.storage import open_storage
@@ -76,9 +76,12 @@ def of_another_metric(storage: str) -> None:
 
 
 def with_trials(storage: str) -> None:
-    study(storage, "minimize").add_trial(
-        create_trial(params={"lr": 0.005}, distributions=LR, value=1.0)
-    )
+    add_trial(study(storage, "minimize"))
+
+
+def add_trial(study: optuna.Study, state: TrialState = TrialState.COMPLETE) -> None:
+    value = -50.0 if state == TrialState.COMPLETE else None
+    study.add_trial(create_trial(params={"lr": 0.005}, distributions=LR, value=value, state=state))
 
 
 @pytest.mark.parametrize(
@@ -108,13 +111,17 @@ def test_a_study_that_another_made_and_left_empty_is_used(here: Path) -> None:
     assert "2 trials (2 complete" in ended.stdout
     kept = optuna.load_study(storage=open_storage("journal.log"), study_name="small")
     assert kept.trials[0].params == {"lr": 0.005}
-    # Somebody adds a trial of another space, which would count as one of this search.
-    kept.add_trial(
-        create_trial(
-            params={"warmup": 3}, distributions={"warmup": IntDistribution(1, 9)}, value=-9.0
-        )
-    )
-    assert "has a trial, 2, of another space" in search("journal.log")
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
+def test_a_trial_that_another_program_added_is_never_the_best(
+    storage: str, here: Path, state: TrialState
+) -> None:
+    ours = Study(load_search(here / "small.yaml"), storage)
+    ours.complete(ours.ask()[0].number, [1.0], {"nll": {"1": 1.0}})
+    ours.close()
+    add_trial(optuna.load_study(study_name="small", storage=open_storage(storage)), state)
+    assert "has 1 trial that mimsweep did not make" in search(storage)
 
 
 def test_a_search_whose_file_was_changed(storage: str, here: Path) -> None:

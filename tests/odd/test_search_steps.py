@@ -37,7 +37,7 @@ def test_a_trial_has_the_runs_of_a_sweep(sampler: str, tmp_path: Path) -> None:
     if sampler != "qmc":  # which repeats points
         assert found == of_sweep
     for number, trial in enumerate(asked):
-        study.complete(trial.number, [float(number)], {})
+        study.complete(trial.number, [float(number)], {"nll": {"1": float(number)}})
     assert study.summary().best["params"] == asked[0].params
     assert set(study.table()["lr"]) <= set(TENTHS)
 
