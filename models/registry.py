@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def _import(name: str, load: Callable[[], object]) -> None:
         raise RegistrationError(f"{name} is a file; give the module's name, {Path(name).stem}")
     _importing.append(name)
     try:
-        with redirect_stdout(sys.stderr):  # the standard output may be a table, or JSON
+        with redirect_stdout(sys.stderr), undone():  # that output may be a table, or JSON
             load()
     except (Exception, SystemExit) as error:
         if not raised_at(error, packages()):  # the module itself isn't there
@@ -169,6 +170,23 @@ def _import(name: str, load: Callable[[], object]) -> None:
         raise RegistrationError(told(error)) from error
     finally:
         _importing.remove(name)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Goes back to the folder that a user's code left, and from warnings that it made errors."""
+    filters, folder = list(warnings.filters), None
+    with suppress(OSError):
+        folder = os.getcwd()
+    try:
+        yield
+    finally:
+        for each in list(warnings.filters):
+            if each[0] == "error" and each not in filters:
+                warnings.filters.remove(each)  # type: ignore[attr-defined]  # it is a list
+        if folder is not None:
+            with suppress(OSError):
+                os.chdir(folder)
 
 
 def packages() -> set[str]:

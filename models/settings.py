@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 
+from mimsweep.models import registry
+from mimsweep.models.places import UserError, defined_at, raised_at, told
+
 
 def _set_device(device: torch.device) -> None:
     # Set to the CPU, the device would be looked up in each call of torch.
@@ -28,21 +31,39 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """Lets a user's code run; what it sets is as it was afterwards."""
-    before = [read() for read, _, _ in _SETTINGS]
+def kept(code: Any) -> Iterator[None]:  # noqa: ANN401
+    """Lets a user's code run; what it sets is as it was afterwards.
+
+    Args:
+        code: what is called, for the error's place if it can't be called as it is.
+
+    Raises:
+        UserError: the call failed before a line of the user's was reached.
+    """
     try:
-        yield
-    finally:
-        _set(before)
+        with _as_before(), registry.undone():
+            yield
+    except Exception as error:
+        if isinstance(error, UserError) or raised_at(error, registry.packages()):
+            raise
+        raise UserError(f"{defined_at(code)}: {told(error)}") from error
 
 
 @contextmanager
 def ours() -> Iterator[None]:
     """Has torch set as our numbers need it, and as it was afterwards."""
-    with kept():
+    with _as_before():
         _set([needed for _, _, needed in _SETTINGS])
         yield
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    before = [read() for read, _, _ in _SETTINGS]
+    try:
+        yield
+    finally:
+        _set(before)
 
 
 def _set(wanted: list[Any]) -> None:

@@ -59,7 +59,7 @@ class UsersData:
 
     def items(self, split: Split) -> int:
         """Returns N, the number of items of a split."""
-        with kept():
+        with kept(self.data):
             count = self.data.items(split)
         if not _is_whole(count) or count < 1:
             raise self.wrong(f"items({split!r}) is {count!r}; it must be a whole number from 1")
@@ -68,7 +68,7 @@ class UsersData:
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns items with shape (N, D), float32, and their labels, (N,), int64."""
         call = f"draw({split!r}, {seed}, {epoch})"
-        with kept():
+        with kept(self.data):
             drawn = self.data.draw(split, seed, epoch)
         if not isinstance(drawn, tuple | list) or len(drawn) != 2:
             given = f"{len(drawn)} of them" if isinstance(drawn, tuple | list) else _kind(drawn)
@@ -86,7 +86,7 @@ class UsersData:
 
     def log_prob(self, x: Tensor) -> Tensor | None:
         """Returns log P(x) in nats with shape (...) for x with shape (..., D); None if unknown."""
-        with kept():
+        with kept(self.data):
             log_p_x = self.data.log_prob(x)
         if log_p_x is None and not self.added.known:
             return None
@@ -108,6 +108,8 @@ class UsersData:
             tensor = values.detach().cpu()
             tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
         else:
+            if np.ma.is_masked(values):
+                raise self.wrong(f"{what} have values that are masked")
             try:
                 array = np.ascontiguousarray(values)
             except ValueError as error:
@@ -173,10 +175,12 @@ def load_users(name: str, data_dir: Path) -> UsersData:
         DataError: it isn't what was registered.
     """
     added = registry.DATA[name]
-    with kept():
+    with kept(added.load):
         own = added.load(data_dir)
     data = UsersData(name, added, own)
-    missing = [n for n in ("dims", "classes", "items", "draw", "log_prob") if not hasattr(own, n)]
+    members = ("dims", "classes", "items", "draw", "log_prob")
+    with kept(own):
+        missing = [member for member in members if not hasattr(own, member)]
     if missing:
         raise data.wrong(f"it has no {' and no '.join(missing)}; docs/extending.md has an example")
     if own.dims != added.dims:

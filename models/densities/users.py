@@ -32,7 +32,7 @@ class UsersDensity:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes of one run's weights by name."""
-        with kept():
+        with kept(self.made):
             shapes = self.made.shapes()
         if not isinstance(shapes, Mapping):
             raise self.wrong(f"shapes() must be names and shapes, not {shapes!r}")
@@ -43,7 +43,7 @@ class UsersDensity:
 
     def start(self, seed: int) -> dict[str, Tensor]:
         """Returns what one run's weights start at, by name."""
-        with kept():
+        with kept(self.made):
             starts = self.made.start(seed)
         found = {name: tuple(values.shape) for name, values in starts.items()}
         if found != self.shapes():
@@ -52,7 +52,7 @@ class UsersDensity:
 
     def __call__(self, weights: Weights, items: int) -> "UsersDistribution":
         """Returns the density over (R, B, F) of B items."""
-        with kept():
+        with kept(self.made):
             return UsersDistribution(self, self.made(weights, items))
 
     def wrong(self, sentence: str) -> UserError:
@@ -69,13 +69,13 @@ class UsersDistribution:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns the log-density at x with shape (R, B, F): nats, with shape (R, B)."""
-        with kept():
+        with kept(self.own):
             log_prob = self.own.log_prob(x)
         return self._of_shape(log_prob, x.shape[:-1], f"log_prob of {tuple(x.shape)}, (R, B, F),")
 
     def sample(self, noise: Tensor) -> Tensor:
         """Returns a sample by standard normals, as that of `models.densities.normal.Normal`."""
-        with kept():
+        with kept(self.own):
             sample = self.own.sample(noise)
         shape = torch.Size([*noise.shape[:-1], getattr(sample, "shape", [0])[-1]])
         return self._of_shape(sample, shape, f"sample by noise of {tuple(noise.shape)}, (R, B, F),")
@@ -101,7 +101,6 @@ def users_density(
         components: K; 0 for no mixture.
         min_scale: smallest σ.
     """
-    with kept():
-        return UsersDensity(
-            name, prefix, registry.DENSITIES[name](prefix, dims, components, min_scale)
-        )
+    make = registry.DENSITIES[name]
+    with kept(make):
+        return UsersDensity(name, prefix, make(prefix, dims, components, min_scale))

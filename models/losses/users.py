@@ -49,7 +49,7 @@ class UsersLoss:
         return loss
 
     def _loss(self, arguments: tuple[Any, ...]) -> Loss:
-        with kept():
+        with kept(self.function):
             loss = self.function(*arguments)
         if not isinstance(loss, Loss):
             kind = type(loss).__name__

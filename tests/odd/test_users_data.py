@@ -32,6 +32,7 @@ DRAWN = [
     ("x = x.to(torch.complex64)", "are of torch.complex64, no real numbers"),
     ("x = [['a', 'b']] * 200", "are list of <U1, no real numbers"),
     ("x = [[1.0], [1.0, 2.0]]", "are no array of numbers: "),
+    ("x = np.ma.masked_array(x, x > 0)", "the items of draw('train', 1, 1) have values that are"),
     ("labels = None", "are missing; they must be 200 whole numbers, 0 to 1"),
     ("labels = labels[1:]", "the labels of draw('train', 1, 1) have shape (199,)"),
     ("labels = labels.float()", "are of torch.float32; they must be 200 whole numbers, 0 to 1"),
@@ -99,7 +100,25 @@ def test_what_raises_as_it_draws_is_told_with_its_place(users: Path) -> None:
     assert told.startswith(f"mine.py:{line_of(module, '@')}: RuntimeError: ")
 
 
+UNCALLABLE = [
+    ("lambda folder: Mine()", "Mine", "TypeError: Mine() takes no arguments"),
+    ("draw(self, split, seed, epoch)", "draw(self, split, seed)", "TypeError: Mine.draw() takes 3"),
+    ("    def items", "    @property\n    def items", "TypeError: Mine.items() missing 1 required"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), UNCALLABLE)
+def test_what_cannot_be_called_as_it_is_is_told(
+    users: Path, old: str, new: str, sentence: str
+) -> None:
+    assert old in DATA
+    write(users, DATA.replace(old, new))
+    told = refused(mimsweep("run", "s.yaml"))
+    assert told.startswith(f"mine.py:{line_of(DATA, 'class Mine')}: {sentence}")
+
+
 FITS = [
+    "__import__('os').chdir('/'); __import__('warnings').simplefilter('error')",
     "x = x.numpy(); labels = labels.numpy().astype('u1')",
     "x = x.double(); labels = labels.tolist()",
     "x = x.t().contiguous().t().requires_grad_()",
