@@ -29,10 +29,10 @@ from mimsweep.orchestrator.cli.options import (
     data_dir,
     device,
     either_file,
+    list_store,
     load,
     load_either,
     overrides,
-    read_store,
     sweep_file,
     tell_others,
     tracking_uri,
@@ -136,7 +136,7 @@ def plan(
     loaded = load_either(sweep, overrides)
     size = cohort_limit_of(cohort_size)
     kind, slots = local_slots(device, None)
-    complete = read_store(tracking_uri).complete(loaded.name)
+    complete = list_store(tracking_uri).complete(loaded.name)
     if not isinstance(loaded, Sweep):
         cli_search.tell_plan(loaded, len(complete), as_json)
         return
@@ -186,9 +186,11 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
     """Stop a sweep or search that is being run; what is complete stays."""
     from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.running.cancel import cancel_sweep
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
+    from mimsweep.orchestrator.tracking.writer import Tracking
 
     loaded = load_either(sweep, ())
-    store = read_store(tracking_uri)
+    store = Tracking(resolve_uri(tracking_uri), create=False)
     stopped = cancel_sweep(store, loaded.name)
     if stopped is None:
         click.echo(f"{loaded.name} is not being run: nothing to cancel")

@@ -15,6 +15,7 @@ from mimsweep.orchestrator.errors import SpecError
 if TYPE_CHECKING:
     from mimsweep.orchestrator.files.search import Search
     from mimsweep.orchestrator.files.sweep import Sweep
+    from mimsweep.orchestrator.tracking.reader import Lister
 
 
 class PathType(click.Path):
@@ -82,13 +83,18 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
     return search.load_either(path, overrides)
 
 
-def read_store(tracking_uri: str | None, needed: bool = False) -> Any:  # noqa: ANN401
-    """Returns the tracking store, opened for reading; refuses, if needed, one that isn't there."""
+def list_store(tracking_uri: str | None, needed: bool = False) -> Lister:
+    """Returns the tracking store, to list its runs; refuses, if needed, one that isn't there."""
+    from mimsweep.orchestrator.tracking.reader import open_lister
     from mimsweep.orchestrator.tracking.uri import resolve_uri
-    from mimsweep.orchestrator.tracking.writer import Tracking
 
-    store = Tracking(resolve_uri(tracking_uri), create=False)
-    return store.require() if needed else store
+    uri = resolve_uri(tracking_uri)
+    lister = open_lister(uri)
+    if lister is None:
+        from mimsweep.orchestrator.tracking.writer import Tracking
+
+        lister = Tracking(uri, create=False)
+    return lister.require() if needed else lister
 
 
 def tell_others(loaded: Sweep | Search, complete: Collection[str]) -> None:

@@ -17,10 +17,10 @@ from mimsweep.orchestrator.cli.options import (
     data_dir,
     either_file,
     either_files,
+    list_store,
     load,
     load_either,
     overrides,
-    read_store,
     sweep_file,
     sweep_files,
     tell_others,
@@ -39,7 +39,7 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     from mimsweep.orchestrator.files.sweep import Sweep
 
     loaded = load_either(sweep, overrides)
-    known = read_store(tracking_uri).statuses(loaded.name)
+    known = list_store(tracking_uri).statuses(loaded.name)
     if isinstance(loaded, Sweep):
         states = [(run.run_name, known.get(run.run_key)) for run in loaded.runs]
         kind, total, most = "sweep", len(states), ""
@@ -91,7 +91,7 @@ def results(
     from mimsweep.orchestrator.tracking.artifacts import missing_error
 
     loaded = load_either(sweep, overrides)
-    frame = read_store(tracking_uri, needed=True).frame(loaded.name)
+    frame = list_store(tracking_uri, needed=True).frame(loaded.name)
     runs = loaded.runs if isinstance(loaded, Sweep) else stored_runs(frame)
     table = results_table(frame, runs)
     tell_others(loaded, frame["run_key"])
@@ -174,7 +174,7 @@ def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 
     loaded = load(sweep, overrides)
     require_claims(loaded)
-    complete = read_store(tracking_uri, needed=True).frame(loaded.name)
+    complete = list_store(tracking_uri, needed=True).frame(loaded.name)
     judgements = judge(loaded, complete)
     tell_others(loaded, complete["run_key"])
     if as_json:

@@ -7,12 +7,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from mimsweep.orchestrator.errors import RefusedError, SpecError
 from mimsweep.orchestrator.tracking import runs as tracking_runs
+from mimsweep.orchestrator.tracking.database import Tables
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
 from mimsweep.orchestrator.tracking.places import misplaced
 from mimsweep.orchestrator.tracking.refusals import no_store, refusal
@@ -26,12 +25,18 @@ from mimsweep.orchestrator.tracking.runs import (
     SWEEP,
     Run,
 )
-from mimsweep.orchestrator.tracking.store import all_pages, hasty, histories, listed
+from mimsweep.orchestrator.tracking.store import (
+    experiments,
+    hasty,
+    histories,
+    listed,
+    open_store,
+    searched,
+)
+from mimsweep.orchestrator.tracking.uri import scheme_of
 
-# MLflow allows 50,000, but larger pages are no faster (10,000 runs take 5 s), only need more memory
-# (0.6 GB with these pages, 1.2 GB in one). Newest come first, so a run created meanwhile shifts a
-# page to show some runs twice, never to hide one.
-_RUNS_PER_PAGE = 2_500
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOOKED_AT = 50
 """Runs in an experiment without our tag, to see whose it is."""
@@ -42,7 +47,7 @@ _PARENTS = f"tags.`{ROLE}` = 'sweep'"
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S", bound="Reader")
+S = TypeVar("S", bound="Lister")
 
 
 def as_tracking_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -59,19 +64,23 @@ def as_tracking_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Conca
     return wrapper
 
 
-class Reader:
-    """The reading half of `Tracking`, whose docstring says what its runs mean.
+class Lister:
+    """What a store lists of a sweep: all that `plan`, `status` and `results` need.
 
     Attributes:
         uri: The store's.
         failures: What the client raises if the store fails.
     """
 
-    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
-
-    def __init__(self, uri: str, client: Any) -> None:  # noqa: ANN401
-        """`client` is an `MlflowClient`, or None if there is no store yet."""
+    def __init__(
+        self,
+        uri: str,
+        client: Any,  # noqa: ANN401
+        failures: tuple[type[Exception], ...] = (OSError,),
+    ) -> None:
+        """`client` is an `MlflowClient` or `Tables`, or None if there is no store yet."""
         self.uri = uri
+        self.failures = failures
         self._opened = client
         self._named: set[str] = set()
 
@@ -79,18 +88,6 @@ class Reader:
     def complete(self, sweep: str) -> dict[str, str]:
         """The run_id of each run_key that is complete."""
         return {run.data.tags[RUN_KEY]: run.info.run_id for run in self._listed_complete(sweep)}
-
-    @as_tracking_errors
-    def find_complete(self, run_keys: Iterable[str]) -> dict[str, tuple[str, dict[str, float]]]:
-        """The newest complete run of each run_key, in whatever sweep: its run_id and metrics."""
-        experiments = [each.experiment_id for each in self._experiments()]
-        found = {}
-        for run_key in run_keys if experiments else ():
-            same = f"tags.`{RUN_KEY}` = '{run_key}'"
-            query = " and ".join((_FINISHED, _TAGGED, same))
-            for run in self._client.search_runs(experiments, query, max_results=1):
-                found[run_key] = (run.info.run_id, tracking_runs.metrics(run))
-        return found
 
     @as_tracking_errors
     def statuses(self, sweep: str) -> dict[str, tracking_runs.RunState]:
@@ -101,81 +98,6 @@ class Reader:
     def frame(self, sweep: str) -> pd.DataFrame:
         """A row per complete run_key; columns and order as `tracking_runs.table` says."""
         return tracking_runs.table(self._listed_complete(sweep, values=True))
-
-    @as_tracking_errors
-    def children(self, sweep: str, parent_id: str) -> dict[str, str]:
-        """The run_id of each run_key that one invocation created."""
-        runs = [run for run in self._listed(sweep) if run.data.tags.get(PARENT) == parent_id]
-        return {run.data.tags[RUN_KEY]: run.info.run_id for run in runs}
-
-    @as_tracking_errors
-    def latest_parent(self, sweep: str) -> str | None:
-        """The run_id of the newest invocation's parent run."""
-        parents = self._parents(sweep)
-        return parents[0].info.run_id if parents else None
-
-    @as_tracking_errors
-    def owner(self, sweep: str) -> Owner | None:
-        """The living orchestrator of a sweep."""
-        return next((owner for _, owner in self._owners(sweep)), None)
-
-    @as_tracking_errors
-    def sweeps(self) -> list[str]:
-        """The sweeps in the store, by name."""
-        return sorted({each.tags[SWEEP] for each in self._experiments()})
-
-    def _experiments(self) -> list[Any]:
-        """Those of sweeps, newest first."""
-        if self._opened is None:
-            return []
-        search = self._opened.search_experiments
-        experiments = all_pages(lambda token: search(page_token=token))
-        return [each for each in experiments if SWEEP in each.tags]
-
-    @as_tracking_errors
-    def history(self, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-        """The per-epoch metrics of runs: a row per run and epoch."""
-        return tracking_runs.history(
-            {name: histories(self._client, run_ids, name) for name in metrics}
-        )
-
-    @as_tracking_errors
-    def artifact(self, run_id: str, name: str) -> bytes | None:
-        """The content of one of a run's artifacts; None if it has none of that name."""
-        with hasty(), tempfile.TemporaryDirectory() as folder:
-            if name not in {file.path for file in self._client.list_artifacts(run_id)}:
-                return None
-            return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
-
-    @as_tracking_errors
-    def invocations(self, sweep: str) -> list[tracking_runs.Invocation]:
-        """The parent runs of a sweep, oldest first."""
-        return [tracking_runs.invocation(run) for run in reversed(self._parents(sweep))]
-
-    @as_tracking_errors
-    def artifact_place(self) -> str | None:
-        """Where the store keeps artifacts (a path or a URI); None if there is no store yet."""
-        if self._opened is None:
-            return None
-        if experiments := self._experiments():
-            return str(experiments[0].artifact_location)
-        others = self._opened.search_experiments(max_results=1)
-        return str(others[0].artifact_location) if others else ""
-
-    @as_tracking_errors
-    def misplaced(self, sweep: str) -> str:
-        """Why a sweep's artifacts aren't where the store says, and what to do; "" if they are."""
-        experiment = self._experiment(sweep)
-        return misplaced(self._client, self.uri, experiment) if experiment else ""
-
-    def require_artifacts(self, sweep: str) -> None:
-        """Refuses to go on where the artifacts of a sweep aren't where the store says.
-
-        Raises:
-            RefusedError: with what to do about it.
-        """
-        if why := self.misplaced(sweep):
-            raise RefusedError(why)
 
     def require(self) -> Self:
         """This store, which must be there.
@@ -216,22 +138,24 @@ class Reader:
 
     def _holds_others(self, experiment: Any) -> bool:  # noqa: ANN401
         """Whether there are runs in it, and none is of a sweep."""
-        runs = self._client.search_runs([experiment.experiment_id], max_results=_LOOKED_AT)
+        number = experiment.experiment_id
+        runs = listed(self._client, number, values=False)
+        if runs is None:
+            runs = self._client.search_runs([number], max_results=_LOOKED_AT)
         return bool(runs) and not any(SWEEP in run.data.tags for run in runs)
+
+    def _experiments(self) -> list[Any]:
+        """Those of sweeps, newest first."""
+        if self._opened is None:
+            return []
+        return [each for each in experiments(self._opened) if SWEEP in each.tags]
 
     def _search(self, sweep: str, *conditions: str) -> list[Run]:
         """The sweep's runs, newest first, without what else is in its experiment."""
         experiment = self._experiment(sweep)
         if experiment is None:
             return []
-        runs = all_pages(
-            lambda token: self._client.search_runs(
-                [experiment.experiment_id],
-                " and ".join(conditions),
-                max_results=_RUNS_PER_PAGE,
-                page_token=token,
-            )
-        )
+        runs = searched(self._client, experiment.experiment_id, " and ".join(conditions))
         return [run for run in runs if self._is_whole(run)]
 
     def _is_whole(self, run: Run) -> bool:
@@ -253,7 +177,7 @@ class Reader:
         """All of the sweep's runs, as `_search`, but with params and metrics only if wanted."""
         experiment = self._experiment(sweep)
         runs = listed(self._client, experiment.experiment_id, values) if experiment else []
-        return self._search(sweep) if runs is None else [run for run in runs if self._is_whole(run)]
+        return self._search(sweep) if runs is None else list(filter(self._is_whole, runs))
 
     def _listed_complete(self, sweep: str, values: bool = False) -> list[Run]:
         """The newest complete run of each run_key."""
@@ -261,6 +185,89 @@ class Reader:
         for run in filter(tracking_runs.is_complete, self._listed(sweep, values)):
             newest.setdefault(run.data.tags[RUN_KEY], run)
         return list(newest.values())
+
+
+class Reader(Lister):
+    """The reading half of `Tracking`, whose docstring says what its runs mean."""
+
+    @as_tracking_errors
+    def find_complete(self, run_keys: Iterable[str]) -> dict[str, tuple[str, dict[str, float]]]:
+        """The newest complete run of each run_key, in whatever sweep: its run_id and metrics."""
+        numbers = [each.experiment_id for each in self._experiments()]
+        found = {}
+        for run_key in run_keys if numbers else ():
+            same = f"tags.`{RUN_KEY}` = '{run_key}'"
+            query = " and ".join((_FINISHED, _TAGGED, same))
+            for run in self._client.search_runs(numbers, query, max_results=1):
+                found[run_key] = (run.info.run_id, tracking_runs.metrics(run))
+        return found
+
+    @as_tracking_errors
+    def children(self, sweep: str, parent_id: str) -> dict[str, str]:
+        """The run_id of each run_key that one invocation created."""
+        runs = [run for run in self._listed(sweep) if run.data.tags.get(PARENT) == parent_id]
+        return {run.data.tags[RUN_KEY]: run.info.run_id for run in runs}
+
+    @as_tracking_errors
+    def latest_parent(self, sweep: str) -> str | None:
+        """The run_id of the newest invocation's parent run."""
+        parents = self._parents(sweep)
+        return parents[0].info.run_id if parents else None
+
+    @as_tracking_errors
+    def owner(self, sweep: str) -> Owner | None:
+        """The living orchestrator of a sweep."""
+        return next((owner for _, owner in self._owners(sweep)), None)
+
+    @as_tracking_errors
+    def sweeps(self) -> list[str]:
+        """The sweeps in the store, by name."""
+        return sorted({each.tags[SWEEP] for each in self._experiments()})
+
+    @as_tracking_errors
+    def history(self, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+        """The per-epoch metrics of runs: a row per run and epoch."""
+        return tracking_runs.history(
+            {name: histories(self._client, run_ids, name) for name in metrics}
+        )
+
+    @as_tracking_errors
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """The content of one of a run's artifacts; None if it has none of that name."""
+        with hasty(), tempfile.TemporaryDirectory() as folder:
+            if name not in {file.path for file in self._client.list_artifacts(run_id)}:
+                return None
+            return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
+
+    @as_tracking_errors
+    def invocations(self, sweep: str) -> list[tracking_runs.Invocation]:
+        """The parent runs of a sweep, oldest first."""
+        return [tracking_runs.invocation(run) for run in reversed(self._parents(sweep))]
+
+    @as_tracking_errors
+    def artifact_place(self) -> str | None:
+        """Where the store keeps artifacts (a path or a URI); None if there is no store yet."""
+        if self._opened is None:
+            return None
+        if ours := self._experiments():
+            return str(ours[0].artifact_location)
+        others = self._opened.search_experiments(max_results=1)
+        return str(others[0].artifact_location) if others else ""
+
+    @as_tracking_errors
+    def misplaced(self, sweep: str) -> str:
+        """Why a sweep's artifacts aren't where the store says, and what to do; "" if they are."""
+        experiment = self._experiment(sweep)
+        return misplaced(self._client, self.uri, experiment) if experiment else ""
+
+    def require_artifacts(self, sweep: str) -> None:
+        """Refuses to go on where the artifacts of a sweep aren't where the store says.
+
+        Raises:
+            RefusedError: with what to do about it.
+        """
+        if why := self.misplaced(sweep):
+            raise RefusedError(why)
 
     def _owners(self, sweep: str) -> list[tuple[Run, Owner]]:
         return tracking_runs.living_parents(self._running_parents(sweep))
@@ -272,6 +279,18 @@ class Reader:
         """Those of invocations, newest first; one that only asked for the sweep is none."""
         parents = self._search(sweep, _PARENTS)
         return [run for run in parents if run.data.tags.get(CLAIM) != ASKS]
+
+
+def open_lister(uri: str) -> Lister | None:
+    """Opens a store to list what it has, without MLflow; None if that can't be done.
+
+    Raises:
+        TrackingError: It can't be used.
+    """
+    if scheme_of(uri) not in ("sqlite", "postgresql"):
+        return None  # others need what MLflow's client sets for them
+    tables = open_store(uri, Tables, None)
+    return Lister(uri, tables, tables.failures if tables else ())
 
 
 def _deleted(experiment: Any) -> bool:  # noqa: ANN401

@@ -7,11 +7,12 @@ import math
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, cast
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from mimsweep.orchestrator.tracking.owner import Owner
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
@@ -123,6 +124,8 @@ def table(runs: Iterable[Run]) -> pd.DataFrame:
 
     Rows are ordered by their params. Where a metric has a param's name (`lr`), the param stays.
     """
+    import pandas as pd
+
     rows = []
     for run in runs:
         params = {name: decode(text) for name, text in sorted(run.data.params.items())}
@@ -181,6 +184,8 @@ def invocation(run: Run) -> Invocation:
 
 def history(points: Mapping[str, Iterable[tuple[str, Any]]]) -> pd.DataFrame:
     """A row per run and epoch, a column per metric; `points` of each: run_ids, MLflow's metrics."""
+    import pandas as pd
+
     values = {
         name: {(run_id, point.step): _unclamped(point.value) for run_id, point in some}
         for name, some in points.items()

@@ -69,8 +69,6 @@ class Tracking(Reader):
     waited for up to 20 s while another process holds it.
     """
 
-    failures = (MlflowException, OSError)
-
     def __init__(self, uri: str, create: bool = True) -> None:
         """Opens the store.
 
@@ -83,7 +81,8 @@ class Tracking(Reader):
             TrackingError: It can't be used, or not be reached within 15 s.
         """
         uri = resolve_uri(uri)
-        super().__init__(uri, open_store(uri, MlflowClient, _make, create))
+        opened = open_store(uri, MlflowClient, _make if create else None)
+        super().__init__(uri, opened, (MlflowException, OSError))
         self._claim: Claim | None = None
 
     @property
