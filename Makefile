@@ -8,7 +8,7 @@ SEARCH ?= sweeps/search_warmup.yaml
 MINUTES ?= 20
 SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search bench bench-gpu study reproduction constraints clean
+.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search bench bench-peers bench-gpu study reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a p
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/large_store.py
 	$(BIN)/python benchmarks/cohort_cost.py
+
+bench-peers: $(READY) ## measure an epoch against JAX, in an environment of its own, and torch.func: 20 minutes
+	test -x build/jax/bin/python || { python3 -m venv build/jax && build/jax/bin/pip install --quiet jax==0.10.2; }
+	$(BIN)/python benchmarks/peers.py --jax build/jax/bin/python --wide
 
 bench-gpu: $(READY) ## measure steps on a GPU, then the study's 720 runs with four workers on it
 	$(BIN)/python benchmarks/step.py --device cuda --runs 1 10 100 1000
