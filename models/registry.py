@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -161,7 +162,8 @@ def _import(name: str, load: Callable[[], object]) -> None:
         raise RegistrationError(f"{name} is a file; give the module's name, {Path(name).stem}")
     _importing.append(name)
     try:
-        with redirect_stdout(sys.stderr):  # the standard output may be a table, or JSON
+        # The standard output may be a table, or JSON.
+        with redirect_stdout(sys.stderr), _surroundings_kept():
             load()
     except (Exception, SystemExit) as error:
         if not raised_at(error, packages()):  # the module itself isn't there
@@ -169,6 +171,27 @@ def _import(name: str, load: Callable[[], object]) -> None:
         raise RegistrationError(told(error)) from error
     finally:
         _importing.remove(name)
+
+
+@contextmanager
+def _surroundings_kept() -> Iterator[None]:
+    """Keeps the working folder, where the store is found, and libraries' warnings from ending us.
+
+    Scripts that became modules go to their own folder, or make each warning an error.
+    """
+    filters = list(warnings.filters)
+    try:
+        here = os.getcwd()
+    except OSError:  # it is gone
+        here = ""
+    try:
+        yield
+    finally:
+        if any(each[0] == "error" for each in warnings.filters if each not in filters):
+            warnings.filters[:] = filters  # type: ignore[index]
+        if here:
+            with suppress(OSError):
+                os.chdir(here)
 
 
 def packages() -> set[str]:
@@ -192,7 +215,7 @@ def users_code(wrong: type[Exception]) -> Iterator[None]:
         wrong: the error that says, in a sentence, what the code raised.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _surroundings_kept():
             yield
     except (Exception, SystemExit) as error:
         if isinstance(error, UserError) or raised_at(error, packages()):
