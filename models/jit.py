@@ -1,14 +1,23 @@
 """Compiling of numerical loops."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core import config
+
+# A .numba_config.yaml of another tool in the user's folder is read again as each function is
+# compiled, and changes numbers as the variables do that the program leaves out.
+config._config_fname = os.devnull
+config.reload_config()
+
+njit = numba.njit
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns `function` compiled, and kept on disk where there's a folder to keep it in."""
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return njit(nogil=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(nogil=True)(function)
+        return njit(nogil=True)(function)

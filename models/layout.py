@@ -57,6 +57,17 @@ def check_shapes(weights: Weights, shapes: Mapping[str, Sequence[int]]) -> None:
             raise ValueError(f"{name} has the shape {found}, where the run has {tuple(shape)}")
 
 
+def require_finite(weights: Weights) -> None:
+    """Refuses weights that can't be those of a run that was complete.
+
+    Raises:
+        ValueError: some are no finite numbers.
+    """
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"its {name} is not all finite numbers")
+
+
 def flat_size(shapes: Mapping[str, Sequence[int]]) -> int:
     """Returns P, the length of a run's row of weights, padding included."""
     return padded(sum(math.prod(shape) for shape in shapes.values()))

@@ -43,7 +43,10 @@ def told(error: BaseException, packages: Collection[str] = ()) -> str:
     """
     if isinstance(error, UserError):
         return str(error)
-    message = next(iter(str(error).strip().splitlines()), "")
+    try:
+        message = next(iter(str(error).strip().splitlines()), "")
+    except Exception:  # a user's own error may fail to say what it is
+        message = ""
     kind = type(error).__name__
     return raised_at(error, packages) + (f"{kind}: {message}" if message else kind)
 

@@ -189,7 +189,8 @@ def value(given: object) -> str:
 
 def grey(look: Look) -> Look:
     """Returns how what was published of the same thing is drawn."""
-    return replace(look, label=f"{look.label}{PUBLISHED_LABEL}", colour=PUBLISHED_COLOUR)
+    name = look.label.replace("$", r"\$")  # else matplotlib reads TeX in a table's own name
+    return replace(look, label=f"{name}{PUBLISHED_LABEL}", colour=PUBLISHED_COLOUR)
 
 
 def looks(hue: str, values: Sequence[Any]) -> dict[Any, Look]:

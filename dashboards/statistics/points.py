@@ -103,6 +103,8 @@ def read_points(path: Path, check_metric: Callable[[str], object] = str) -> list
             raise row.error("metric", f"this metric, model and x are in line {first} already")
         metric = row["metric"]
         found.append(Point(metric, row["model"], x, mean, spread, errors[metric]))
+    if not found:
+        raise ValueError(f"{path}: has no point, only a head; add a row per point")
     return found
 
 
@@ -149,12 +151,16 @@ def _reading_errors(path: Path, lines: Sequence[str]) -> dict[str, float]:
     """Returns each metric's error of reading a mean."""
     errors: dict[str, float] = {}
     for line, text in enumerate(lines, 1):
-        if not text.startswith(_READING_ERROR):
+        # Spreadsheets that save the file put quotation marks around a comment, commas behind it.
+        if not text.lstrip(' "').startswith(_READING_ERROR):
             continue
-        for match in re.finditer(r"(\w+)=(\S+)", text):
+        for match in re.finditer(r'(\w+)\s*=\s*([^\s,;"]*)', text):
             error = _number(match[2])
             if error is None or error <= 0:
                 sentence = f"{match[2]!r} is not allowed; it must be a finite number above 0"
+                raise _error(path, line, match.start(2) + 1, f"{match[1]}: {sentence}")
+            if errors.get(match[1], error) != error:
+                sentence = f"{match[2]} is not what an earlier comment says: {errors[match[1]]}"
                 raise _error(path, line, match.start(2) + 1, f"{match[1]}: {sentence}")
             errors[match[1]] = error
     return errors

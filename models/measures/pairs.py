@@ -16,11 +16,10 @@ exp x = 2ⁿ Σ rᵐ/m!, m up to 11, n = round(x/ln 2), |r| <= ½ ln 2: a relati
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from mimsweep.models.jit import compiled
+from mimsweep.models.jit import compiled, njit
 from mimsweep.models.steps.cpu.functions import COMPILED, elementwise
 
 Array = NDArray[np.float64]
@@ -34,7 +33,7 @@ BIAS, FRACTION_BITS = np.int64(1023), np.int64(52)
 F2, F3, F4, F5, F6, F7, F8, F9, F10, F11 = (1 / math.factorial(m) for m in range(2, 12))
 
 # A sum in vector registers, in their order.
-reduction = numba.njit(fastmath={"contract", "nsz", "reassoc"}, **COMPILED)
+reduction = njit(fastmath={"contract", "nsz", "reassoc"}, **COMPILED)
 
 
 class Gaussians(NamedTuple):

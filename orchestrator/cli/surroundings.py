@@ -5,6 +5,7 @@ inherit what is left. MLflow's variables that say which run or experiment is mea
 program names its own in every call.
 """
 
+import logging
 import os
 import re
 import sys
@@ -27,6 +28,10 @@ def leave_out_others() -> None:
     for name in list(os.environ):
         if _OF_NUMBERS.fullmatch(name) and not _HARMLESS.fullmatch(name):
             del os.environ[name]
+    os.environ.pop("SOURCE_DATE_EPOCH", None)  # figures have no date; one that is none ends them
+    # MLflow, which is imported wherever a store is used, ends at a level that it doesn't know.
+    if os.environ.get("MLFLOW_LOGGING_LEVEL", "").upper() not in logging.getLevelNamesMapping():
+        os.environ.pop("MLFLOW_LOGGING_LEVEL", None)
     try:
         Path.home()
     except RuntimeError:  # containers run as a user whom the system does not know

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mimsweep.models import registry, settings
 from mimsweep.models.data.binarised import load_images
+from mimsweep.models.layout import require_finite
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.training.cohort import measure
 from mimsweep.models.training.images.cohort import measure_images
@@ -27,6 +28,7 @@ def measured(run: RunSpec, weights: bytes, place: Place) -> Measured:
 
 
 def _measured(run: RunSpec, tensors: dict[str, Tensor], place: Place) -> Measured:
+    require_finite(tensors)
     if not run.of_images:
         return measure(cohort_of([run]), data_of(run.dataset, place), tensors, place.device)
     images = load_images(run.dataset, place.data_dir, run.train_items, run.test_items)

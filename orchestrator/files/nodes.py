@@ -81,6 +81,7 @@ class Composer(yaml.SafeLoader):
             raise problem(event.start_mark, text)
         before = self._values
         node = super().compose_node(parent, index)
+        _check_escapes(node)
         empty = isinstance(node, yaml.ScalarNode) and not node.value
         if anchor is not None and node is not None and not empty:
             node.start_mark = self._after_anchor(event.start_mark)
@@ -115,6 +116,17 @@ class Composer(yaml.SafeLoader):
         found: Any = copy.copy(node)
         found.used = event.start_mark
         return found
+
+
+def _check_escapes(node: yaml.Node | None) -> None:
+    """Refuses escapes of what no store or file can hold as text; joins the pairs of JSON's."""
+    if not isinstance(node, yaml.ScalarNode):
+        return
+    joined = node.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    if found := re.search(r"[\0\ud800-\udfff]", joined):
+        text = f"the escape \\u{ord(found[0]):04x} stands for no character; leave it out"
+        raise problem(node.start_mark, text)
+    node.value = joined
 
 
 def problem(mark: yaml.Mark, sentence: str) -> yaml.MarkedYAMLError:

@@ -26,6 +26,9 @@ Position = tuple[int, int]
 STDIN = Path("-")
 """Stands for the standard input."""
 
+_MAX_BYTES = 16_000_000
+"""No file that people write is larger; a device or a data file given by mistake may have no end."""
+
 _ASIDE = ("x-", ".")
 """How keys on top of a file begin that are there for their anchors alone."""
 
@@ -122,19 +125,33 @@ def shown_name(path: Path) -> str:
 def _read(path: Path) -> str:
     name = shown_name(path)
     try:
-        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+        data = _bytes(path)
     except FileNotFoundError:
         raise SpecError(f"{name}: no such file") from None
     except IsADirectoryError:
         raise SpecError(f"{name}: is a folder, not a file") from None
     except OSError as error:
         raise SpecError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise SpecError(
+            f"{name}: has more than {_MAX_BYTES:,} bytes; it is no sweep or search file"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8", errors="replace")
         line, column = _line_column(before)
         raise SpecError(f"{name}:{line}:{column}: the file is not UTF-8 text") from None
+
+
+def _bytes(path: Path) -> bytes:
+    """Returns the contents, and at most one byte more than a file may have."""
+    if path != STDIN:
+        with path.open("rb") as file:
+            return file.read(_MAX_BYTES + 1)
+    if sys.stdin is None:  # Python's, where a program was started with it closed
+        raise SpecError(f"{shown_name(path)}: is closed; pipe a file into it, or name one")
+    return sys.stdin.buffer.read(_MAX_BYTES + 1)
 
 
 def _line_column(before: str) -> Position:

@@ -37,10 +37,14 @@ def drawable(run: RunSpec) -> bool:
 
 
 def load_weights(content: bytes) -> dict[str, Tensor]:
-    """Returns the tensors of a safetensors file."""
+    """Returns the tensors of a safetensors file, all of them finite."""
     from safetensors.torch import load
 
-    return load(content)
+    from mimsweep.models.layout import require_finite
+
+    weights = load(content)
+    require_finite(weights)
+    return weights
 
 
 def snapshot(weights: Weights, epoch: int) -> dict[str, Tensor]:

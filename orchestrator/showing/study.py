@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,10 @@ class Study:
 
 
 def _profile(content: bytes) -> list[float]:
-    return [float(kl) for kl in json.loads(content)["kl"]]
+    profile = [float(kl) for kl in json.loads(content)["kl"]]
+    if not all(map(math.isfinite, profile)):
+        raise ValueError("its kl is not all finite numbers")
+    return profile
 
 
 @contextmanager

@@ -87,6 +87,12 @@ def other_names(path: Path) -> None:
     save_file({f"old_{name}": tensor for name, tensor in load_file(path).items()}, path)
 
 
+def of_no_numbers(path: Path) -> None:
+    data = path.read_bytes()
+    head = 8 + int.from_bytes(data[:8], "little")
+    path.write_bytes(data[:head] + b"\xff" * (len(data) - head))
+
+
 @pytest.mark.parametrize(
     "command", ["results", "figures", "report", "measure"], ids=lambda name: name
 )
@@ -118,6 +124,7 @@ def test_a_table_in_no_folder_is_told(parent: str, trained: Path) -> None:
     "spoilt",
     [
         {delete: "is not in the store", cut: "can't be used: "},
+        slow({of_no_numbers: "is not all finite numbers", cut: "can't be used: "}),
         slow({other_shapes: "has the shape", other_names: "it has no "}),
     ],
 )
@@ -145,6 +152,18 @@ def test_figures_and_report_do_without_what_is_lost_of_every_run(trained: Path) 
     assert list(trained.glob("figures/s/*.png"))
     told(mimsweep("report", "s.yaml"), WEIGHTS, PROFILE)
     assert (trained / "reports/report.html").stat().st_size > 10_000
+
+
+def test_what_is_no_finite_number_is_not_drawn(trained: Path) -> None:
+    for path in artifacts(trained, WEIGHTS):
+        of_no_numbers(path)
+    for path in artifacts(trained, PROFILE):
+        path.write_text('{"kl": [1e400, NaN]}')
+    told(
+        mimsweep("figures", "s.yaml", "--latent"),
+        f"its {WEIGHTS} can't be used: ValueError: its ",
+        f"its {PROFILE} can't be used: ValueError: its kl is not all finite numbers",
+    )
 
 
 def test_runs_without_losses_by_epoch_are_told(trained: Path) -> None:

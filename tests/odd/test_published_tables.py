@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from mimsweep.dashboards.statistics.published import read_published
+from tests.odd.ending import SWEEP as SHORT_SWEEP
+from tests.odd.ending import store_complete_runs
 from tests.orchestrator.commands import mimsweep, refused
 
 SWEEP = """\
@@ -44,6 +46,9 @@ READ = {
     "no newline at the end": GOOD.rstrip().encode(),
     "empty lines": GOOD.replace("mi,vae", "\n  \n,,,,\nmi,vae").encode(),
     "comments": GOOD.replace("1.5,0.5", "1.5,0.5  # read twice").encode() + b"# the end\n",
+    "a comment saved by a spreadsheet": GOOD.replace("0.1\n", "0.1,,,,\n").encode(),
+    "a comment in quotation marks": GOOD.replace("# e", '"# e').replace("0.1\n", '0.1"\n').encode(),
+    "a comment with commas": GOOD.replace("mi=0.01 nll=", "mi = 0.01, nll = ").encode(),
     "columns in another order": b"x,spread,mean,metric,model\n2,.5,1.5,mi,mim\n4,,0.5,mi,vae\n"
     b"4,0,-0.3,nll,vae\n# error of reading a mean: mi=0.01\n# error of reading a mean: nll=0.1",
 }
@@ -100,6 +105,11 @@ WRONG = {
     ),
     "an error of reading that is text": (GOOD.replace("0.1\n", "small\n"), "1:40: nll: 'small' is"),
     "an error of reading of 0": (GOOD.replace("mi=0.01", "mi=0"), "1:31: mi: '0' is not allowed"),
+    "two errors of reading": (
+        f"{GOOD}# error of reading a mean: mi=0.5\n",
+        "6:31: mi: 0.5 is not what an earlier comment says: 0.01",
+    ),
+    "a head alone": ("metric,model,x,mean,spread\n", " has no point, only a head; add a row"),
     "no text at all": ("", " the file is empty; write a head of metric, model, x, mean, spread"),
 }  # fmt: skip
 
@@ -111,6 +121,15 @@ def test_what_is_wrong_is_told_with_line_and_column(case: str, here: Path) -> No
     for command in ("validate", "run", "report"):
         assert refused(mimsweep(command, "a.yaml")).startswith(f"a.csv:{sentence}")
     assert sorted(os.listdir(here)) == ["a.csv", "a.yaml"]
+
+
+@pytest.mark.parametrize("model", ["$\\foo{$", "a$x$b$_$", "$5"])
+def test_a_published_model_is_no_tex(model: str, here: Path) -> None:
+    (here / "s.yaml").write_text(f"{SHORT_SWEEP}published: a.csv\n")
+    (here / "a.csv").write_text(GOOD.replace("vae", model))
+    store_complete_runs()
+    drawn = mimsweep("figures", "s.yaml")
+    assert (drawn.exit_code, drawn.output) == (0, "figures/s: 2 of 2 runs\n")
 
 
 def test_a_table_that_is_no_text(here: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +18,10 @@ OF_MATPLOTLIB = {
     "MPLBACKEND": "nonsense",
     "MATPLOTLIBRC": "styles",  # a folder that has one
     "PYTHONWARNINGS": "error",
+    "SOURCE_DATE_EPOCH": "yesterday",
 }
 OF_MLFLOW = {
+    "MLFLOW_LOGGING_LEVEL": "quiet",
     "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
     "MLFLOW_EXPERIMENT_ID": "99",
     "MLFLOW_EXPERIMENT_NAME": "another",
@@ -107,11 +110,23 @@ def test_any_name_is_printed_in_any_encoding(here: Path, encoding: str) -> None:
 @pytest.mark.parametrize("command", [slow("run"), "plan", "status"])
 def test_numbers_heed_nobodys_settings(here: Path, command: str) -> None:
     Path("s.yaml").write_text(SWEEP)
+    Path(".numba_config.yaml").write_text("disable_jit: 1\nopt: '0'\n")
     everything = {**OF_MATPLOTLIB, **OF_MLFLOW, **OF_NUMBERS, **NOWHERE, **TERMINAL}
     _, err = told(command, "s.yaml", environment=everything)
     assert "arning" not in err
     if command == "run":
+        Path(".numba_config.yaml").unlink()
         assert measured() == measured(fresh=True)
+
+
+def test_a_file_of_numbas_is_not_heeded(here: Path) -> None:
+    Path(".numba_config.yaml").write_text("disable_jit: 1\nopt: '0'\n")
+    code = (
+        "from mimsweep.models.measures.pairs import reduction; from numba.core import config;"
+        "print(type(reduction(lambda x: x)).__name__, int(config.OPT))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("CPUDispatcher 3\n", "")
 
 
 def measured(fresh: bool = False) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mimsweep.orchestrator.tracking.writer import Tracking
+from tests.odd.test_users_code import program
 from tests.odd.users import DATA, SWEEP, changed, line_of, write
 from tests.orchestrator.commands import mimsweep, refused
 
@@ -115,6 +116,30 @@ def test_what_cannot_be_called_as_it_is_is_told(
     write(users, DATA.replace(old, new))
     told = refused(mimsweep("run", "s.yaml"))
     assert told.startswith(f"mine.py:{line_of(DATA, 'class Mine')}: {sentence}")
+
+
+def test_an_error_that_cannot_be_told_has_its_kind_and_place(users: Path) -> None:
+    odd = "class Odd(Exception):\n    __str__ = None\n\n\nclass Mine"
+    module = changed("raise Odd()").replace("class Mine", odd)
+    write(users, module)
+    assert refused(mimsweep("run", "s.yaml")) == f"mine.py:{line_of(module, 'raise')}: Odd"
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("# module", "import os; os.chdir('/')"),
+        ("# module", "import warnings; warnings.simplefilter('error')"),
+        ("# change", "import warnings; warnings.simplefilter('error')"),
+    ],
+)
+def test_what_it_does_to_the_process_moves_no_store_and_ends_nothing(
+    where: str, line: str, here: Path
+) -> None:
+    write(here, f"{DATA}\n# module\n".replace(where, line))
+    ran = program(here, "run", "s.yaml", "--workers", "1", "--retries", "0")
+    assert ran.returncode == 0, ran.stderr
+    assert (here / "mlflow.db").exists()
 
 
 FITS = [

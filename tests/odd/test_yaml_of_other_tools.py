@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 import mimsweep as package
 from mimsweep.orchestrator.cli.main import main
+from tests.odd.ending import MIMSWEEP
 from tests.orchestrator.commands import mimsweep, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -110,3 +112,40 @@ def test_a_pipe_that_can_be_read_once_is_read_once(here: Path) -> None:
     os.close(write)
     assert "12 runs" in mimsweep("validate", f"/dev/fd/{read}").output
     os.close(read)
+
+
+@pytest.mark.parametrize("escape", [r"\ud83d", r"\u0000"])
+def test_an_escape_of_no_character_is_refused_before_a_store_is_made(
+    escape: str, here: Path
+) -> None:
+    (here / "a.json").write_text(f'{{"name": "a", "description": "b{escape}"}}')
+    sentence = f"a.json:1:30: the escape {escape} stands for no character; leave it out"
+    assert refused(mimsweep("run", "a.json")) == sentence
+    assert os.listdir(here) == ["a.json"]
+
+
+def test_a_pair_of_escapes_is_the_character_that_json_means(here: Path) -> None:
+    document = {
+        "name": "a",
+        "description": "\U0001f600",
+        "fixed": {"dataset": "toy4", "model": "ae"},
+    }
+    (here / "a.json").write_text(json.dumps(document))
+    assert package.load("a.json").description == document["description"]
+
+
+def test_what_has_no_end_is_no_file() -> None:
+    sentence = "/dev/zero: has more than 16,000,000 bytes; it is no sweep or search file"
+    assert refused(mimsweep("validate", "/dev/zero")) == sentence
+
+
+def test_a_closed_standard_input_is_told() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" validate - <&-', MIMSWEEP],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = "mimsweep: <stdin>: is closed; pipe a file into it, or name one\n"
+    assert (done.returncode, done.stderr) == (2, told)

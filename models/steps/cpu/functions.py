@@ -14,9 +14,10 @@ With μ, s the outputs of a network, σ = exp s + minimum, and u = (x − μ)/σ
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from mimsweep.models.jit import njit
 
 F, Int = np.float32, np.int32
 Array = NDArray[np.float32]
@@ -27,9 +28,9 @@ TANH, RELU, SWISH = 0, 1, 2
 # Inlined by force: a function that is compiled apart, too, would be called as it is there, with
 # sums in another order, but only in the process that compiles and not where code is loaded.
 COMPILED: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "forceinline": True}
-inner = numba.njit(fastmath={"contract", "nsz", "reassoc"}, **COMPILED)
+inner = njit(fastmath={"contract", "nsz", "reassoc"}, **COMPILED)
 # Reassociation would fold (t + MAGIC) − MAGIC, which rounds t to an integer, to t.
-elementwise = numba.njit(fastmath={"contract", "nsz"}, **COMPILED)
+elementwise = njit(fastmath={"contract", "nsz"}, **COMPILED)
 
 ZERO, HALF, ONE = F(0), F(0.5), F(1)
 HALF_LOG_2PI = F(0.5 * np.log(2 * np.pi))

@@ -12,10 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from mimsweep.models.jit import compiled
+from mimsweep.models.jit import compiled, njit
 from mimsweep.models.steps.cpu import functions as fused_math
 from mimsweep.models.steps.cpu import layers as fused_layers
 from mimsweep.models.steps.cpu.functions import (
@@ -37,7 +36,7 @@ from mimsweep.models.steps.cpu.functions import (
 )
 from mimsweep.models.steps.cpu.layers import Net, Tape, backward, forward
 
-allocating = numba.njit(nogil=True)
+allocating = njit(nogil=True)
 
 LINE = 16  # floats in a cache line, and in the widest vector
 
