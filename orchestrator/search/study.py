@@ -147,9 +147,12 @@ class Study(StudyReader):
         if ended and not known:
             trials = "1 trial" if len(ended) == 1 else f"{len(ended)} trials"
             return f"has {trials} that mimsweep did not make"
+        ours = {REASON, *(f"{metric}_by_seed" for metric in metrics)}
         for trial in ended:
             if trial.distributions != self._distributions:
                 return f"has a trial, {trial.number}, of another space"
+            if ours.isdisjoint(trial.user_attrs):
+                return f"has a trial, {trial.number}, that mimsweep did not make"
         return ""
 
     @as_tracking_errors
@@ -165,7 +168,10 @@ class Study(StudyReader):
         if not waiting and (point := self._new_point()):
             self._study.enqueue_trial(point)
         try:
-            trial = self._study.ask(self._distributions)
+            with warnings.catch_warnings():
+                # Of a point that a user has enqueued; who makes the trial tells it better.
+                warnings.filterwarnings("ignore", "Fixed parameter", UserWarning)
+                trial = self._study.ask(self._distributions)
         except ValueError:
             if not waiting:
                 raise

@@ -23,6 +23,8 @@ NLL = Objective(metric="nll", direction="minimize")
 MI = Objective(metric="mi", direction="maximize")
 WARMUP = {"warmup": Dimension("int", (1, 50), log=True)}
 
+SEEDS = {"nll": {"1": 1.0}}
+
 
 def search(**changes: object) -> Search:
     plain = Search(
@@ -119,7 +121,7 @@ def test_two_objectives_have_several_bests_and_importances(storage: str) -> None
 def test_left_trials_are_closed_and_tried_again_once(storage: str) -> None:
     left = Study(search(trials=4), storage)
     params = [trial.params for trial in left.ask()]
-    left.complete(0, [1.0], {})
+    left.complete(0, [1.0], SEEDS)
     # Not closed, as if it had been killed.
     found = Study(search(trials=4), storage)
     assert found.closed == [1, 2, 3]
@@ -127,7 +129,7 @@ def test_left_trials_are_closed_and_tried_again_once(storage: str) -> None:
     assert [trial.params for trial in found.ask()] == params[1:]
     assert found.ask() == []
     for number in (4, 5, 6):
-        found.complete(number, [2.0], {})
+        found.complete(number, [2.0], SEEDS)
     assert (found.left(), found.summary().trials, found.summary().failed) == (0, 4, 0)
     states = [trial.state for trial in stored(storage)]
     assert states == [TrialState.COMPLETE, *[TrialState.FAIL] * 3, *[TrialState.COMPLETE] * 3]
@@ -159,7 +161,7 @@ def test_going_on_does_not_repeat_the_start(storage: str, sampler: str) -> None:
         study = Study(search(space=space, sampler=sampler, trials=trials), storage)
         for trial in study.ask():
             lrs.append(trial.params["lr"])
-            study.complete(trial.number, [trial.params["lr"]], {})
+            study.complete(trial.number, [trial.params["lr"]], SEEDS)
         study.close()
     assert len(set(lrs)) == len(lrs) == 8
 
@@ -182,7 +184,7 @@ def test_a_grid_has_each_point_once_whatever_happens(storage: str) -> None:
     study = Study(grid, storage)
     assert study.goal == 6
     study.ask()
-    study.complete(0, [1.0], {})
+    study.complete(0, [1.0], SEEDS)
     again = Study(grid, storage)
     finish(again)
     assert again.left() == 0
@@ -245,7 +247,7 @@ def test_the_median_is_not_asked_before_the_longest_warmup_has_ended(storage: st
     for trial in study.ask()[:6]:
         for step in (1, 50, 51):
             study.report(trial.number, step, 1.0)
-        study.complete(trial.number, [1.0], {})
+        study.complete(trial.number, [1.0], SEEDS)
     assert not study.report(6, 1, 9.0)
     assert not study.report(6, 49, 9.0)
     assert study.report(6, 50, 9.0)
@@ -256,7 +258,7 @@ def test_wilcoxon_is_sure_after_four_worse_seeds(storage: str) -> None:
     study.ask()
     for seed in range(1, 6):
         study.report(0, seed, 1.0)
-    study.complete(0, [1.0], {})
+    study.complete(0, [1.0], SEEDS)
     assert [study.report(1, seed, 2.0) for seed in range(1, 5)] == [False, False, False, True]
     study.prune(1, "worse than the best")
     assert study.pruned_twin({"warmup": 0}) is None
@@ -306,14 +308,14 @@ def test_a_failed_trial_is_tried_again_by_the_next_process_once(storage: str) ->
     first = Study(search(trials=2), storage)
     params = [trial.params for trial in first.ask()]
     first.fail(0, "no memory")
-    first.complete(1, [1.0], {})
+    first.complete(1, [1.0], SEEDS)
     assert (first.failed(), first.left()) == ({0: "no memory"}, 0)
     first.close()
     again = Study(search(trials=2), storage)
     assert (again.retried, again.left()) == ([0], 1)
     (asked,) = again.ask()
     assert asked.params == params[0]
-    again.complete(asked.number, [2.0], {})
+    again.complete(asked.number, [2.0], SEEDS)
     assert (again.failed(), again.summary().complete) == ({}, 2)
     again.close()
     assert Study(search(trials=2), storage).retried == []
