@@ -11,6 +11,7 @@ or of one group with a number, or says that it falls or rises with a field:
 = != < <= > >=. It is cut into tokens and compared; nothing in it is ever executed.
 """  # noqa: E501
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -104,9 +105,10 @@ def _group_or_number(value: object) -> Any:  # noqa: ANN401
         if not value:
             raise ValueError("{} is empty; give at least one field, for example {model: vae}")
         return _group(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return value
-    raise ValueError(f"{shown(value)} is not allowed; it must be a mapping of fields or a number")
+    text = "it must be a mapping of fields or a finite number"
+    raise ValueError(f"{shown(value)} is not allowed; {text}")
 
 
 def _where(text: str) -> str:
@@ -151,7 +153,22 @@ class Claim(BaseModel):
         along = self.falls_with or self.rises_with
         if along and RunSpec.model_fields[along].annotation not in (int, float):
             raise ValueError(f"{along} is no number, so nothing falls or rises with it")
+        self._check_pairs()
         return self
+
+    def _check_pairs(self) -> None:
+        """Refuses what no pair of runs of one seed can decide, however many seeds there are."""
+        one, other = self.greater or self.less or {}, self.than
+        seeds = {
+            group["seed"] for group in (one, other) if isinstance(group, dict) and "seed" in group
+        }
+        if "seed" in (self.falls_with, self.rises_with) or len(seeds) > 1:
+            raise ValueError(
+                "runs of the same seed are compared, so a claim can't be on seeds; choose some "
+                "with `where`, for example where: seed <= 5"
+            )
+        if one == other and self.than_metric in (None, self.metric):
+            raise ValueError("the group after `than` is the same, so nothing is compared")
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

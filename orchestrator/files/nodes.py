@@ -195,7 +195,9 @@ def _check_value(node: yaml.MappingNode, index: int) -> None:
         return
     before = node.value[index - 1] if index else None
     if before is None or not isinstance(before[1], yaml.ScalarNode):
-        raise problem(key.start_mark, f"{key.value} has no value; write {key.value}: value")
+        name, colon, rest = key.value.partition(":")
+        example = f"{name}: {rest}, with a space" if colon and rest else f"{key.value}: value"
+        raise problem(key.start_mark, f"{key.value} has no value; write {example}")
     bare = [key.value for key, value in node.value[index:] if _is_bare(key, value)]
     items = ", ".join([before[1].value, *bare])
     text = f"{key.value} has no value; a list is written {before[0].value}: [{items}]"

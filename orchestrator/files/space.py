@@ -62,7 +62,8 @@ class Dimension:
         """Returns whether `value` is one that the field may take."""
         if self.kind == "categorical":
             return any(value == choice and type(value) is type(choice) for choice in self.values)
-        if not isinstance(value, int if self.kind == "int" else float) or isinstance(value, bool):
+        kinds = int if self.kind == "int" else int | float
+        if not isinstance(value, kinds) or isinstance(value, bool):
             return False
         low, high = self.values
         if self.step is None or not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -59,7 +60,9 @@ def new_point(
         sampler=sampler(search, len(trials)),  # a sampler may serve one study only
         pruner=study.pruner,
     )
-    copy.add_trials(trials)
+    for trial in trials:
+        with suppress(ValueError):  # at a point that a user has enqueued and the space hasn't
+            copy.add_trial(trial)
     for _ in range(_PROPOSALS):
         point = search.point(copy.ask(distributions).params)
         if point not in known:

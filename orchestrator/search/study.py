@@ -169,7 +169,10 @@ class Study(StudyReader):
         if not waiting and (point := self._new_point()):
             self._study.enqueue_trial(point)
         try:
-            trial = self._study.ask(self._distributions)
+            with warnings.catch_warnings():
+                # Of a point that a user has enqueued; who makes the trial tells it better.
+                warnings.filterwarnings("ignore", "Fixed parameter", UserWarning)
+                trial = self._study.ask(self._distributions)
         except ValueError:
             if not waiting:
                 raise

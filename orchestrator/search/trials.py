@@ -119,8 +119,11 @@ class Trials:
         """Makes a trial, unless how it ends is known already."""
         try:
             trial = Trial(asked.number, self._search.runs(asked.params))
-        except ValidationError as invalid:  # a point that a user has enqueued
-            self._study.fail(asked.number, explain(invalid.errors()[0]))
+        except ValidationError as invalid:
+            self._outside(asked, explain(invalid.errors()[0]))
+            return None
+        if not all(self._search.space[f].has(value) for f, value in asked.params.items()):
+            self._outside(asked, "the space doesn't have it")
             return None
         twin = self._study.pruned_twin(asked.params)
         if twin is not None:
@@ -128,6 +131,11 @@ class Trials:
             return None
         self._trials[trial.number] = trial
         return trial
+
+    def _outside(self, asked: Asked, why: str) -> None:
+        """Fails a trial of a point that a user has enqueued and the search can't have."""
+        self._study.fail(asked.number, why)
+        self._view.say(f"trial {asked.number} is not made at {point(asked.params)}: {why}")
 
     def _start(self, dispatcher: Dispatcher, trials: Sequence[Trial], found: Found) -> None:
         """Has the runs of new trials trained that nobody has trained or trains."""

@@ -4,6 +4,7 @@ Each is a real run of the program, which must tell it in a sentence and write no
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,20 @@ def test_a_trial_that_another_program_added_is_never_the_best(
     ours.close()
     add_trial(optuna.load_study(study_name="small", storage=open_storage(storage)), state)
     assert "has 1 trial that mimsweep did not make" in search(storage)
+
+
+def test_a_point_that_another_asked_for_and_the_space_does_not_have(here: Path) -> None:
+    (here / "small.yaml").write_text(FILE.replace("trials: 2", "trials: 4").replace("0.01]", "1]"))
+    kept = study("journal.log", "minimize")
+    for lr in (1.5, -1.0, 1):
+        kept.enqueue_trial({"lr": lr})
+    command = ("search", "small.yaml", "--storage", "journal.log", "--engine", "inline")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        ended = mimsweep(*command)
+    assert "4 trials (2 complete, 0 pruned, 2 failed)" in ended.stdout
+    assert "trial 0 is not made at lr = 1.5: the space doesn't have it" in ended.stderr
+    assert "trial 1 is not made at lr = -1: -1.0 is not allowed; it must be" in ended.stderr
 
 
 def test_a_search_whose_file_was_changed(storage: str, here: Path) -> None:
