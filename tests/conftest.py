@@ -1,9 +1,13 @@
 """Fixtures of all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# Under `nohup` it is ignored, by all that tests start too, which are to end by it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ class Tables:
         """`uri` is of SQLite or PostgreSQL: others need what MLflow's client sets for them."""
         import sqlalchemy
 
-        self.engine = sqlalchemy.create_engine(uri)
+        self.engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
         self.failures: tuple[type[Exception], ...] = (OSError, sqlalchemy.exc.SQLAlchemyError)
 
     def get_experiment_by_name(self, name: str) -> Any:  # noqa: ANN401
