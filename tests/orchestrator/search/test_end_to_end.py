@@ -240,24 +240,36 @@ def free_port() -> int:
 
 @contextmanager
 def dashboard(storage: str) -> Iterator[str]:
-    port = free_port()
-    command = [str(BIN / "optuna-dashboard"), storage, "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        process.terminate()
-        process.wait()
+    for _ in range(3):  # another test may take the port before it does
+        port = free_port()
+        command = [str(BIN / "optuna-dashboard"), storage, "--port", str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            if answers(f"http://127.0.0.1:{port}/api/studies", process):
+                yield f"http://127.0.0.1:{port}/api"
+                return
+        finally:
+            process.terminate()
+            _, said = process.communicate()
+    raise AssertionError(said.decode())
+
+
+def answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a server answers before it ends; its imports take long where all tests run."""
+    deadline = time.monotonic() + 180
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            answer(url)
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return True
+    return False
 
 
 def answer(url: str) -> Any:
-    for _ in range(450):  # its imports take long where all tests run
-        try:
-            with urllib.request.urlopen(url) as response:
-                return json.load(response)
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"no answer from {url}")
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return json.load(response)
 
 
 def test_optuna_dashboard_lists_the_trials(folder: Path) -> None:
