@@ -210,7 +210,7 @@ def users_code(wrong: type[Exception]) -> Iterator[None]:
         wrong: the error that says, in a sentence, what the code raised.
     """
     try:
-        with redirect_stdout(sys.stderr), undone():
+        with redirect_stdout(sys.stderr):
             yield
     except (Exception, SystemExit) as error:
         if isinstance(error, UserError) or raised_at(error, packages()):

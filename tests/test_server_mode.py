@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import psutil
@@ -44,6 +45,12 @@ def postgres_binaries() -> Path | None:
         return found[-1].parent
     initdb = shutil.which("initdb")
     return Path(initdb).resolve().parent if initdb else None
+
+
+def uri_of(login: dict[str, str]) -> str:
+    """The URI of the database that libpq's variables lead to."""
+    who = f"{login['PGUSER']}:{quote(login['PGPASSWORD'], safe='')}"
+    return f"postgresql+psycopg://{who}@127.0.0.1:{login['PGPORT']}/{login['PGDATABASE']}"
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def require_folder() -> None:
 def system_refuses(error: Exception) -> str | None:
     """Returns what the system refuses, and where, in a sentence; None: the error is another."""
     # A SystemError is what code in C makes of memory that it could not have.
-    if isinstance(error, MemoryError | SystemError) or str(error) == "can't start new thread":
+    threadless = isinstance(error, RuntimeError) and error.args == ("can't start new thread",)
+    if threadless or isinstance(error, MemoryError | SystemError):
         return (
             f"the system gives no more memory or threads ({str(error) or 'out of memory'}): see "
             "`ulimit -a`, and what limits the job or container has"

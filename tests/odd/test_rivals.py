@@ -12,7 +12,6 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import pytest
 
@@ -20,7 +19,7 @@ from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, STALE_SECONDS
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.bench import MIMSWEEP, Bench
-from tests.test_server_mode import postgres
+from tests.test_server_mode import postgres, uri_of
 
 T = TypeVar("T")
 
@@ -112,8 +111,7 @@ def store_of(kind: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder}/new.db"
     elif kind == "postgres":
         with postgres() as login:
-            who = f"{login['PGUSER']}:{quote(login['PGPASSWORD'], safe='')}"
-            yield f"postgresql+psycopg://{who}@127.0.0.1:{login['PGPORT']}/{login['PGDATABASE']}"
+            yield uri_of(login)
     else:
         bench = Bench(folder / "server", seed=1)
         bench.serve()

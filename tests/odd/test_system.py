@@ -172,6 +172,11 @@ def test_memory_and_threads_that_are_refused_are_told(error: Exception) -> None:
     assert told.endswith("): see `ulimit -a`, and what limits the job or container has")
 
 
+def test_an_error_that_cannot_be_told_is_none_of_the_systems() -> None:
+    odd = type("Odd", (Exception,), {"__str__": None})
+    assert system_refuses(odd()) is None
+
+
 def test_a_process_that_is_killed() -> None:
     killed = pytest.raises(MimsweepError, match="a process of this command was killed")
     with killed, Processes(1, int) as pool:

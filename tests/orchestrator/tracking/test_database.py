@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
@@ -12,7 +11,7 @@ from mimsweep.orchestrator.tracking.database import Tables
 from mimsweep.orchestrator.tracking.reader import open_lister
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.orchestrator.stores import SPECS, start
-from tests.test_server_mode import postgres
+from tests.test_server_mode import postgres, uri_of
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -25,8 +24,7 @@ def database(request: pytest.FixtureRequest, uri: str) -> Iterator[str]:
         yield uri
         return
     with postgres() as login:
-        who = f"{login['PGUSER']}:{quote(login['PGPASSWORD'], safe='')}"
-        yield f"postgresql+psycopg://{who}@127.0.0.1:{login['PGPORT']}/{login['PGDATABASE']}"
+        yield uri_of(login)
 
 
 def facts(experiment: object) -> list[object]:
