@@ -100,7 +100,7 @@ class Stop:
             words = threading.Thread(target=self._tell, daemon=True)
             words.start()
             words.join(0.3)
-            _kill_children()
+            kill_children()
             os._exit(INTERRUPTED)
 
     def _tell(self) -> None:
@@ -126,7 +126,8 @@ def deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _kill_children() -> None:
+def kill_children() -> None:
+    """Kills all processes that this one has started, and theirs."""
     import psutil  # not for commands that end by themselves
 
     for child in psutil.Process().children(recursive=True):

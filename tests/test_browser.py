@@ -1,8 +1,6 @@
 """The report and MLflow's pages in a real browser: Debian's chromium, through Playwright."""
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -162,9 +160,7 @@ def pages(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-c", script, "ui", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with (folder / "ui.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
         for _ in range(240):
             try:
@@ -175,7 +171,7 @@ def pages(folder: Path) -> Iterator[str]:
                 time.sleep(0.5)
         yield url
     finally:
-        os.killpg(server.pid, signal.SIGKILL)  # it has workers of its own
+        server.terminate()
         server.wait()
 
 

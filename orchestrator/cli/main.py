@@ -66,6 +66,10 @@ class _Commands(click.Group):
                     return super().main(*arguments, **how)
             except MimsweepError as error:  # the help can't be printed
                 end_failed(error)
+            except RuntimeError as error:  # nor can the thread be had that heeds signals
+                if not (refused := system_refuses(error)):
+                    raise
+                end_failed(SpecError(refused))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         try:

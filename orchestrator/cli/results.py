@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from mimsweep.orchestrator.cli.options import (
     tracking_uri,
 )
 from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.stopping import kill_children
 
 
 @click.command()
@@ -197,6 +197,8 @@ def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
 )
 def ui(tracking_uri: str | None, port: int) -> None:
     """Open MLflow's pages on the tracking store, at http://127.0.0.1:PORT."""
+    import subprocess
+
     from mimsweep.orchestrator.tracking.uri import resolve_uri
     from mimsweep.orchestrator.tracking.writer import Tracking
 
@@ -205,7 +207,12 @@ def ui(tracking_uri: str | None, port: int) -> None:
     Tracking(uri, create=False).require()
     _require_port(port)
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    os.execv(sys.executable, [*command, "--backend-store-uri", uri])  # noqa: S606
+    # In a session of its own: told to stop by a terminal, MLflow ends late, or not at all.
+    pages = subprocess.Popen([*command, "--backend-store-uri", uri], start_new_session=True)
+    try:
+        sys.exit(pages.wait())
+    finally:
+        kill_children()
 
 
 def _require_port(port: int) -> None:

@@ -151,10 +151,11 @@ class Study(StudyReader):
         return ""
 
     def _made_by_us(self, trial: FrozenTrial) -> bool:
+        noted = [trial.user_attrs.get(f"{each.metric}_by_seed") for each in self.search.objectives]
         if trial.state == TrialState.PRUNED:
-            return REASON in trial.user_attrs
-        metrics = [objective.metric for objective in self.search.objectives]
-        return all(f"{metric}_by_seed" in trial.user_attrs for metric in metrics)
+            return REASON in trial.user_attrs and all(n is None or _by_seed(n) for n in noted)
+        values: Any = trial.values or []
+        return len(values) == len(noted) and all(map(_by_seed, noted)) and all(map(_number, values))
 
     @as_tracking_errors
     def ask(self) -> list[Asked]:
@@ -266,3 +267,14 @@ class Study(StudyReader):
         for trial in self._trials():
             if trial.number in numbers and trial.number not in replaced:
                 self._study.enqueue_trial(point_of(trial), {REPLACES: trial.number})
+
+
+def _by_seed(noted: object) -> bool:
+    """Whether that is a number by seed, as `note` stores it."""
+    return isinstance(noted, dict) and all(
+        str(seed).isdecimal() and _number(value) for seed, value in noted.items()
+    )
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float)

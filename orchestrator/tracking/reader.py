@@ -14,7 +14,7 @@ from mimsweep.orchestrator.tracking import runs as tracking_runs
 from mimsweep.orchestrator.tracking.database import Tables
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT, Owner
 from mimsweep.orchestrator.tracking.places import misplaced
-from mimsweep.orchestrator.tracking.refusals import no_store, refusal
+from mimsweep.orchestrator.tracking.refusals import no_store, refusal, waited_for
 from mimsweep.orchestrator.tracking.runs import (
     ASKS,
     CLAIM,
@@ -56,7 +56,8 @@ def as_tracking_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Conca
     @functools.wraps(method)
     def wrapper(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return method(self, *args, **kwargs)
+            with waited_for(self.uri):
+                return method(self, *args, **kwargs)
         except self.failures as error:
             # `from None`: the chain would show the URI with its password.
             raise refusal(self.uri, error) from None

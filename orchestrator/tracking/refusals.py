@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from mimsweep.orchestrator.errors import RefusedError, TrackingError
@@ -79,6 +83,32 @@ _MEANINGS = (
     ("database is locked", "another program holds its lock: end what else has it open"),
     ("file is not a database", "{text}: give the file another name, to have a new one made"),
 )
+
+
+_SILENCE_SECONDS = 9.0
+_TELLS = threading.Lock()
+
+
+@contextmanager
+def waited_for(uri: str) -> Iterator[None]:
+    """Within it a user who waits for a store is told so, once, and how to end it.
+
+    MLflow's client is patient for minutes. Of what is asked beside the main thread a view tells.
+    """
+    beside = threading.current_thread() is not threading.main_thread()
+    if beside or not _TELLS.acquire(blocking=False):  # who asks on another's behalf
+        yield
+        return
+    told = f"mimsweep: the tracking store {without_secrets(uri, uri)} has not answered yet; it is "
+    told += "waited for, which may take minutes, and Ctrl-C ends that"
+    timer = threading.Timer(_SILENCE_SECONDS, lambda: print(told, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _TELLS.release()
 
 
 def no_store(uri: str) -> TrackingError:

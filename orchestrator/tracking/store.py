@@ -23,7 +23,7 @@ from mimsweep.orchestrator.tracking.database import (
     version_of_database,
     version_of_file,
 )
-from mimsweep.orchestrator.tracking.refusals import no_server, refusal
+from mimsweep.orchestrator.tracking.refusals import no_server, refusal, waited_for
 from mimsweep.orchestrator.tracking.runs import Run
 from mimsweep.orchestrator.tracking.uri import (
     DATABASES,
@@ -108,7 +108,9 @@ def open_store(
             with _environment(_FIRST_CONTACT):
                 # What is no MLflow may answer anything to any question, as having any experiment.
                 name = uuid.uuid4().hex
-                if _in_time(lambda: client(uri).get_experiment_by_name(name)) is not None:
+                with waited_for(uri):
+                    there = _in_time(lambda: client(uri).get_experiment_by_name(name))
+                if there is not None:
                     raise no_server(uri)
         return client(uri)
     except TrackingError:
@@ -125,7 +127,8 @@ def _schema(uri: str) -> str | None:
     if path is not None:
         return version_of_file(path) if path.exists() else None
     if scheme_of(uri) in DATABASES:
-        return _in_time(lambda: version_of_database(uri))
+        with waited_for(uri):
+            return _in_time(lambda: version_of_database(uri))
     return ""
 
 

@@ -1,6 +1,10 @@
-"""`python -m mimsweep`: the command of this very Python, as notebooks and schedulers name it."""
+"""The command `mimsweep`; `python -m mimsweep` is the one of this very Python, for schedulers."""
 
-from mimsweep.orchestrator.cli.main import program
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while all this is loaded needs no traceback
+
+from mimsweep.orchestrator.cli.main import program  # noqa: E402
 
 if __name__ == "__main__":
     program()

@@ -50,6 +50,24 @@ def test_what_cannot_be_read_is_named_and_kept(
     assert REMEDY in said
 
 
+@pytest.mark.parametrize(
+    ("written", "edited"),
+    [
+        ('"values":[1.0]', '"values":["good"]'),
+        ('"values":[1.0]', '"values":[1.0,2.0]'),
+        ('"values":[1.0]', '"values":null'),
+        ('{"1":1.0}', '{"1":"good"}'),
+        ('{"1":1.0}', '{"one":1.0}'),
+        ('{"1":1.0}', "[1.0]"),
+    ],
+)
+def test_a_trial_that_was_edited_is_none_of_ours(written: str, edited: str, journal: Path) -> None:
+    text = journal.read_text()
+    assert written in text
+    journal.write_text(text.replace(written, edited))
+    assert "has 1 trial that mimsweep did not make" in search(str(JOURNAL))
+
+
 def test_a_folder_and_a_database_are_told_what_to_write(journal: Path) -> None:
     assert search(".mimsweep").endswith(
         "a folder: give --storage a journal file, or a database's URL"

@@ -1,10 +1,17 @@
 """Commands that are told to stop: once or again, by whatever signal, while whatever fails."""
 
+import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -131,6 +138,43 @@ def test_other_commands_end_without_a_traceback(
         code, _, err = program.end()
         assert time.monotonic() - start < STOP_SECONDS
     assert (code, err) in [(0, ""), (130, "mimsweep: interrupted\n")]
+
+
+def test_a_signal_that_comes_while_the_command_line_loads_needs_no_traceback(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "click.py").write_text("print(flush=True); import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(here), prepend=os.pathsep)
+    command = [sys.executable, "-m", "mimsweep", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10)[1] == b""
+    assert process.returncode == -signal.SIGINT  # which shells call 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *map(slow, (signal.SIGTERM, signal.SIGHUP))])
+@pytest.mark.parametrize("served", [False, slow(True)])
+def test_pages_end_with_all_their_processes(
+    stored: Path, here: Path, number: int, served: bool
+) -> None:
+    shutil.copy(stored / "mlflow.db", here)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def answers() -> bool:
+        with suppress(OSError):
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1))
+        return False
+
+    with started("ui", "--port", str(port)) as program:
+        process = psutil.Process(program.process.pid)
+        until(answers if served else process.children)
+        children = process.children(recursive=True)
+        time.sleep(1)
+        assert program.stopped(number, number) == "mimsweep: interrupted"
+    assert psutil.wait_procs(children, 3)[1] == []
 
 
 @pytest.mark.slow

@@ -172,6 +172,15 @@ def test_memory_and_threads_that_are_refused_are_told(error: Exception) -> None:
     assert told.endswith("): see `ulimit -a`, and what limits the job or container has")
 
 
+def test_a_system_without_a_thread_to_heed_signals_is_told(here: Path) -> None:
+    limited = [*NOBODY, "bash", "-c", 'ulimit -u 1; exec "$0" "$@"']
+    if not (ROOT and able(NOBODY)):
+        pytest.skip("nobody else can be had here")
+    assert refused("validate", "s.yaml", by=limited).startswith(
+        "the system gives no more memory or threads (can't start new thread)"
+    )
+
+
 def test_an_error_that_cannot_be_told_is_none_of_the_systems() -> None:
     odd = type("Odd", (Exception,), {"__str__": None})
     assert system_refuses(odd()) is None

@@ -73,7 +73,27 @@ def test_a_silence_as_a_run_starts_is_told(here: Path) -> None:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with started("run", "s.yaml", "--tracking-uri", uri) as program:
             code, _, err = program.end()
-    ready, failed = err.splitlines()
+    waits, ready, failed = err.splitlines()
     assert code == 3
+    assert waits.startswith(
+        f"mimsweep: the tracking store {uri} has not answered yet; it is waited "
+    )
     assert re.match(r"getting ready: the store, data sets, workers; 1\d s so far$", ready), err
+    assert failed.startswith(f"mimsweep: the tracking store {uri} failed: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["status", "figures"])
+def test_a_store_that_a_reader_waits_for_is_told(here: Path, command: str) -> None:
+    (here / "s.yaml").write_text(SWEEP)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with started(command, "s.yaml", "--tracking-uri", uri) as program:
+            code, _, err = program.end()
+    waits, failed = err.splitlines()
+    assert code == 3
+    assert waits == (
+        f"mimsweep: the tracking store {uri} has not answered yet; it is waited for, which may "
+        "take minutes, and Ctrl-C ends that"
+    )
     assert failed.startswith(f"mimsweep: the tracking store {uri} failed: ")
