@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mimsweep.orchestrator.engines.forgetting import forget
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import cohort_limit
@@ -107,9 +107,9 @@ def run_search(
             engine, begun.recorder, view, options.policy, state, trials, choice.kind
         )
         outcome = dispatch(dispatcher, begun)
+        if not study.left():  # a sweep of that name may have checkpoints there too
+            forget(checkpoint_dir(search.name), study.run_keys())
     view.say(state.line())
-    if not study.left():
-        shutil.rmtree(checkpoint_dir(search.name), ignore_errors=True)
     return _found(outcome, study, tracking, begun.parent_id, output)
 
 
