@@ -73,7 +73,9 @@ def test_a_process_that_does_not_stop_is_told(tmp_path: Path) -> None:
         bench.process.send_signal(signal.SIGSTOP)
         done = cancel(tmp_path)
         assert done.returncode == 3
+        assert "was asked to stop; it is waited for, 10 s more at most" in done.stderr
         assert "was asked to stop, but has not within 15 s" in done.stderr
+        assert f"`kill -KILL {bench.process.pid}` ends it" in done.stderr
     finally:
         bench.close()
         bench.wait()
