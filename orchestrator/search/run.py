@@ -32,6 +32,7 @@ from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
 from mimsweep.orchestrator.stopping import STOP
+from mimsweep.orchestrator.tracking.artifacts import files_in, written_since
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -132,10 +133,12 @@ def _found(
     if not summary.complete or outcome.interrupted:
         return Found(outcome, summary, study.failed(), None)
     folder = output / study.search.name
+    before = files_in(folder)
     _draw(study, table, folder)
     (folder / "search.json").write_text(json.dumps(dataclasses.asdict(summary), indent=2) + "\n")
     if parent_id:
-        tracking.log_folder(parent_id, folder)
+        with written_since(folder, before) as drawn:
+            tracking.log_folder(parent_id, drawn)
         tracking.log_summary(parent_id, *_evidence(study, summary))
     return Found(outcome, summary, study.failed(), folder)
 

@@ -81,3 +81,16 @@ def test_a_line_that_a_living_search_is_writing_is_not_cut_off(
     monkeypatch.setattr(storage, "JournalStorage", opened)
     storage.open_storage(os.fspath(path))
     assert path.read_bytes() == whole
+
+
+def test_what_is_beside_figures_is_not_stored_with_them(stored: Path) -> None:
+    (stored / "s").mkdir()
+    (stored / "s" / "mine.txt").write_text("private")
+    (stored / "s" / "rate_distortion.png").write_text("of other runs, of last year")
+    (stored / "s" / "nll.png").write_text("likewise")
+    drawn = mimsweep("figures", "s.yaml", "--output", ".")
+    assert drawn.exit_code == 0, drawn.output
+    kept = {path.name for path in stored.glob("mlruns/*/*/artifacts/*")}
+    assert {"nll.png", "nll.svg", "table.csv"} <= kept
+    assert not {"mine.txt", "rate_distortion.png"} & kept
+    assert (stored / "s" / "mine.txt").read_text() == "private"
