@@ -195,7 +195,7 @@ def history(points: Mapping[str, Iterable[tuple[str, Any]]]) -> pd.DataFrame:
         for name, some in points.items()
     }
     rows = dict.fromkeys(row for column in values.values() for row in column)
-    columns = {name: [column.get(row) for row in rows] for name, column in values.items()}
+    columns = {name: [column.get(row, math.nan) for row in rows] for name, column in values.items()}
     run_ids, epochs = zip(*rows, strict=True) if rows else ((), ())
     return pd.DataFrame({"run_id": run_ids, "epoch": epochs, **columns})
 
