@@ -37,6 +37,7 @@ def cancel_sweep(tracking: Tracking, sweep: str) -> str | None:
         patience = HERE_SECONDS
         try:
             os.kill(owner.pid, signal.SIGTERM)
+            os.kill(owner.pid, signal.SIGCONT)  # else one that Ctrl-Z has stopped hears nothing
         except ProcessLookupError:
             return None  # it ended by itself
         except PermissionError as error:

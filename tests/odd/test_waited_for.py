@@ -1,5 +1,6 @@
 """Orchestrators that don't end when they are asked to."""
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from mimsweep.orchestrator.running import cancel
 from mimsweep.orchestrator.tracking.owner import Owner
 from mimsweep.orchestrator.tracking.writer import Tracking
-from tests.odd.ending import SWEEP
+from tests.odd.ending import ENDLESS, SWEEP, rows, started, until
 from tests.orchestrator.commands import mimsweep
 
 
@@ -32,3 +33,16 @@ def test_one_elsewhere_that_does_not_answer_is_told_with_what_to_do(
     assert "was asked to stop; it is waited for, 1 s more at most" in asked.stderr
     assert "has not within 1 s; end it on elsewhere; if it is dead, others may " in asked.stderr
     assert "start 120 s after its last heartbeat, which by its clock was at " in asked.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_that_ctrl_z_has_stopped_is_cancelled(here: Path) -> None:
+    (here / "s.yaml").write_text(ENDLESS)
+    with started("run", "s.yaml", "--workers", "1") as program:
+        until(lambda: rows("SELECT * FROM runs WHERE name LIKE 'vae%' AND status = 'RUNNING'"))
+        program.process.send_signal(signal.SIGSTOP)  # Ctrl-Z's own needs a terminal with jobs
+        done = mimsweep("cancel", "s.yaml")
+        assert done.exit_code == 0, done.output
+        assert "has stopped; 0/2 runs are complete" in done.stdout
+        code, _, err = program.end()
+    assert code == 130, err
