@@ -53,13 +53,16 @@ class Owner:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Owner | None:
-        """The owner that a parent run's tags name; None if they name none."""
+        """The owner that a parent run's tags name; None if they name none that there can be."""
         try:
             times = float(tags[_STARTED]), float(tags[HEARTBEAT])
+            for each in times:
+                time.localtime(each)  # raises of what is no time
             ticks = int(tags[_TICKS]) if _TICKS in tags else None
-            return cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""), ticks)
-        except (KeyError, ValueError):
+            owner = cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""), ticks)
+        except (KeyError, ValueError, OverflowError, OSError):
             return None
+        return owner if owner.pid > 0 else None
 
     def tags(self) -> dict[str, str]:
         """What `from_tags` reads."""

@@ -264,3 +264,18 @@ def test_a_process_that_the_kernel_hides_from_us_lives_as_long_as_its_heart_beat
     monkeypatch.setattr(psutil, "Process", hidden)
     monkeypatch.setattr(os, "kill", of_another_user)
     assert owner.alive() == (silence == 0.0)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("pid", "-1"), ("pid", "0"), ("pid_started", "inf"), ("heartbeat", "nan"), ("host", None)],
+)
+def test_tags_that_were_edited_to_what_can_be_no_process_name_none(
+    tag: str, value: str | None
+) -> None:
+    tags = Owner.this_process().tags()
+    assert Owner.from_tags(tags) is not None
+    edited = {**tags, f"mimsweep.{tag}": value}
+    assert (
+        Owner.from_tags({name: text for name, text in edited.items() if text is not None}) is None
+    )
