@@ -91,20 +91,29 @@ def results(
     from mimsweep.orchestrator.tracking.artifacts import missing_error
 
     loaded = load_either(sweep, overrides)
+    published = loaded.published if isinstance(loaded, Sweep) else None
+    if output and any(path and _same(output, path) for path in (sweep, published)):
+        raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
     frame = list_store(tracking_uri, needed=True).frame(loaded.name)
     runs = loaded.runs if isinstance(loaded, Sweep) else stored_runs(frame)
     table = results_table(frame, runs)
     tell_others(loaded, frame["run_key"])
+    kept = output is not None and table.empty and output.exists()  # the table of earlier runs, say
     if output is None:
         click.echo(table.to_csv(index=False), nl=False)
-    else:
+    elif not kept:
         write_table(table, output)
         click.echo(f"{output}: {len(table)} of {len(runs)} runs", err=True)
     if not isinstance(loaded, Sweep) and (lost := unread(frame, runs)):
         raise missing_error(lost)
     if table.empty:
         own = "" if isinstance(loaded, Sweep) else " of its own"
-        click.echo(f"mimsweep: {loaded.name}: no run{own} is complete yet", err=True)
+        left = f"; {output} is left as it was" if kept else ""
+        click.echo(f"mimsweep: {loaded.name}: no run{own} is complete yet{left}", err=True)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 @click.command()

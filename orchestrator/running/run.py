@@ -1,13 +1,13 @@
 """`mimsweep run`: from a sweep to complete runs in the store."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import Engine
 from mimsweep.orchestrator.engines.choice import Choice
 from mimsweep.orchestrator.engines.forgetting import forget
-from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.errors import SpecError, TrackingError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
@@ -26,6 +26,7 @@ from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View, duration
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
+from mimsweep.orchestrator.tracking.writer import Tracking
 
 
 def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
@@ -76,10 +77,23 @@ def _run(
         for cohort in todo.cohorts:
             dispatcher.add(cohort)
         outcome = dispatch(dispatcher, begun)
+    if outcome == Outcome({}):
+        outcome.failed.update(_lost(sweep, tracking))
+        state.complete -= len(outcome.failed)
+        state.failed += len(outcome.failed)
     view.say(state.line())
     if outcome == Outcome({}):
         forget(checkpoints, keys)  # killed runs of other fields may go on from theirs
     return outcome
+
+
+def _lost(sweep: Sweep, tracking: Tracking) -> dict[RunSpec, str]:
+    """Returns the runs that were stored, but that a user has deleted or edited meanwhile."""
+    with suppress(TrackingError):  # it took all that there was to store
+        complete = tracking.complete(sweep.name)
+        why = "its result was stored, but its MLflow run was deleted or edited since then"
+        return {run: why for run in sweep.runs if run.run_key not in complete}
+    return {}
 
 
 def expected(todo: Plan, kind: str, slots: int) -> str:

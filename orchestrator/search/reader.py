@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.files.search import Search
@@ -139,6 +140,16 @@ class StudyReader:
             rows.append(row | {name: trial.user_attrs.get(name, {}) for name in by_seed})
         columns = ["number", "state", "reason", *self.search.space, *metrics, *by_seed]
         return pd.DataFrame(rows, columns=columns)
+
+    @as_tracking_errors
+    def run_keys(self) -> set[str]:
+        """Returns the keys of the runs of all trials, but of points that there can be no run of."""
+        keys: set[str] = set()
+        for trial in self._trials():
+            with suppress(ValidationError):
+                runs = self.search.runs(self.search.point(point_of(trial)))
+                keys |= {run.run_key for run in runs}
+        return keys
 
     @as_tracking_errors
     def importances(self) -> dict[str, dict[str, float]]:

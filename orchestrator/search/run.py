@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mimsweep.orchestrator.engines.forgetting import forget
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import cohort_limit
@@ -32,6 +32,7 @@ from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
 from mimsweep.orchestrator.stopping import STOP
+from mimsweep.orchestrator.tracking.artifacts import files_in, written_since
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -107,9 +108,9 @@ def run_search(
             engine, begun.recorder, view, options.policy, state, trials, choice.kind
         )
         outcome = dispatch(dispatcher, begun)
+        if not study.left():  # a sweep of that name may have checkpoints there too
+            forget(checkpoint_dir(search.name), study.run_keys())
     view.say(state.line())
-    if not study.left():
-        shutil.rmtree(checkpoint_dir(search.name), ignore_errors=True)
     return _found(outcome, study, tracking, begun.parent_id, output)
 
 
@@ -132,10 +133,12 @@ def _found(
     if not summary.complete or outcome.interrupted:
         return Found(outcome, summary, study.failed(), None)
     folder = output / study.search.name
+    before = files_in(folder)
     _draw(study, table, folder)
     (folder / "search.json").write_text(json.dumps(dataclasses.asdict(summary), indent=2) + "\n")
     if parent_id:
-        tracking.log_folder(parent_id, folder)
+        with written_since(folder, before) as drawn:
+            tracking.log_folder(parent_id, drawn)
         tracking.log_summary(parent_id, *_evidence(study, summary))
     return Found(outcome, summary, study.failed(), folder)
 

@@ -69,16 +69,22 @@ def _open_database(url: str) -> BaseStorage:
 def _open_journal(path: Path) -> BaseStorage:
     # Absolute, as a lock is a link to it: one that a killed process left is known by its age.
     path = path.absolute()
-    torn = _torn(path) if path.exists() else None
+    torn = path.exists() and _torn(path) is not None
     path.parent.mkdir(parents=True, exist_ok=True)
     _break_lock(path.with_name(f"{path.name}.lock"))
-    backend = JournalFileBackend(str(path), JournalFileSymlinkLock(str(path), _LOCK_SECONDS))
+    lock = JournalFileSymlinkLock(str(path), _LOCK_SECONDS)
+    backend = JournalFileBackend(str(path), lock)
     try:
         opened = JournalStorage(backend)
     except (AssertionError, LookupError, TypeError, ValueError):
         raise _damaged(path, "entries that others speak of are missing") from None
-    if torn is not None:
-        os.truncate(path, torn)
+    if torn:
+        lock.acquire()  # a living search may have been in that line: who has the lock is in none
+        try:
+            if (end := _torn(path)) is not None:
+                os.truncate(path, end)
+        finally:
+            lock.release()
     return opened
 
 

@@ -120,16 +120,20 @@ def _draw(
 ) -> tuple[list[str], list[str]]:
     from mimsweep.orchestrator.showing.figures import draw
     from mimsweep.orchestrator.showing.study import Study
+    from mimsweep.orchestrator.tracking.artifacts import files_in, written_since
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     store = Tracking(uri, create=False).require()
     study = Study(sweep, store)
     if study.table.empty:
         return [], []
-    lines = draw(study, output / sweep.name, latent, data_dir)
+    folder = output / sweep.name
+    before = files_in(folder)
+    lines = draw(study, folder, latent, data_dir)
     parent_id = store.latest_parent(sweep.name)
     if parent_id and not study.artifacts.barred:
-        store.log_folder(parent_id, output / sweep.name)
+        with written_since(folder, before) as drawn:
+            store.log_folder(parent_id, drawn)
     return lines, study.artifacts.lost
 
 

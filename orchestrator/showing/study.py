@@ -22,10 +22,11 @@ from mimsweep.dashboards.figures.strips import strips
 from mimsweep.dashboards.statistics.published import read_published
 from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import results_table
 from mimsweep.orchestrator.tracking.artifacts import Artifacts
-from mimsweep.orchestrator.tracking.runs import PROFILE
+from mimsweep.orchestrator.tracking.runs import IDENTITY, PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 _LOSSES = ("test_loss", "train_loss")
@@ -51,8 +52,14 @@ class Study:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row per complete run of the sweep, as `mimsweep results` gives it."""
-        return results_table(self.complete, self.sweep.runs)
+        """A row per complete run of the sweep, as `mimsweep results` gives it.
+
+        But for params that users logged: no picture may part runs by them, as it does by fields.
+        """
+        table = results_table(self.complete, self.sweep.runs)
+        ours = [*IDENTITY, *RunSpec.model_fields]
+        metrics = table.select_dtypes("float").columns
+        return table[[name for name in table.columns if name in ours or name in metrics]]
 
     @cached_property
     def artifacts(self) -> Artifacts:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
+from mimsweep.orchestrator.tracking.runs import IDENTITY
 
 
 def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
@@ -21,7 +22,7 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
         frame: of all complete runs of the experiment, from `Tracking.frame`.
         runs: of the sweep; those that are not complete have no row.
     """
-    columns = ["run_key", "run_id", "run_name", "status", *RunSpec.model_fields, *TABLE_METRICS]
+    columns = [*IDENTITY, *RunSpec.model_fields, *TABLE_METRICS]
     others = [name for name in frame.columns if name not in columns and name not in EPOCH_METRICS]
     keys = [run.run_key for run in runs]
     rows = frame.set_index("run_key", drop=False)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mimsweep.orchestrator.errors import MimsweepError, MissingError, RefusedError, TrackingError
@@ -63,6 +67,30 @@ class Artifacts:
         line = f"{name} (MLflow run {run_id}): {why}"
         if line not in self.lost:
             self.lost.append(line)
+
+
+File = tuple[str, int, int]
+"""A file of a folder: its name, and what is another once it is replaced."""
+
+
+def files_in(folder: Path) -> frozenset[File]:
+    """Returns the files that are in a folder, if it is there."""
+    if not folder.is_dir():
+        return frozenset()
+    there = ((path.name, path.stat()) for path in folder.iterdir() if path.is_file())
+    return frozenset((name, stat.st_ino, stat.st_mtime_ns) for name, stat in there)
+
+
+@contextmanager
+def written_since(folder: Path, before: frozenset[File]) -> Iterator[Path]:
+    """Yields a folder of copies of what has been written into one since it had `before`.
+
+    What else is there is the user's, or of other runs.
+    """
+    with tempfile.TemporaryDirectory() as copies:
+        for name, *_ in files_in(folder) - before:
+            shutil.copyfile(folder / name, Path(copies, name))
+        yield Path(copies)
 
 
 def upload(client: Any, run_id: str, folder: str) -> None:  # noqa: ANN401

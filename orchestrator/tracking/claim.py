@@ -39,7 +39,9 @@ class SweepBusyError(TrackingError):
     exit_code = 2
 
     def __init__(self, what: str, owner: Owner) -> None:
-        super().__init__(f"{what} is being run already, by {owner}")
+        super().__init__(
+            f"{what} is being run already, by {owner}: let it end, or stop it by `mimsweep cancel`"
+        )
         self.owner = owner
 
 

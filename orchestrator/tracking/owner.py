@@ -53,13 +53,16 @@ class Owner:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Owner | None:
-        """The owner that a parent run's tags name; None if they name none."""
+        """The owner that a parent run's tags name; None if they name none that there can be."""
         try:
             times = float(tags[_STARTED]), float(tags[HEARTBEAT])
+            for each in times:
+                time.localtime(each)  # raises of what is no time
             ticks = int(tags[_TICKS]) if _TICKS in tags else None
-            return cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""), ticks)
-        except (KeyError, ValueError):
+            owner = cls(tags[_HOST], int(tags[_PID]), *times, tags.get(_MACHINE, ""), ticks)
+        except (KeyError, ValueError, OverflowError, OSError):
             return None
+        return owner if owner.pid > 0 else None
 
     def tags(self) -> dict[str, str]:
         """What `from_tags` reads."""
@@ -77,13 +80,15 @@ class Owner:
         """Whether its pid means the same process to us as to itself."""
         if self.host != socket.gethostname():
             return False
-        return self.machine == this_machine() or (not self.machine and self._runs())
+        return self.machine == this_machine() or (not self.machine and self._runs() is True)
 
     def alive(self) -> bool:
-        """Whether the process still runs: seen if it is here, elsewhere by its heartbeat."""
-        return self._runs() if self.here else time.time() - self.heartbeat <= STALE_SECONDS
+        """Whether the process still runs: seen if it can be, else by its heartbeat."""
+        seen = self._runs() if self.here else None
+        return time.time() - self.heartbeat <= STALE_SECONDS if seen is None else seen
 
-    def _runs(self) -> bool:
+    def _runs(self) -> bool | None:
+        """Returns whether the process is one of this machine; None if that is hidden from us."""
         try:
             process = psutil.Process(self.pid)
             # A killed process stays as a zombie until its parent asks for it.
@@ -93,11 +98,22 @@ class Owner:
                 return _ticks(self.pid) == self.ticks
             return abs(process.create_time() - self.started) <= _START_TOLERANCE
         except psutil.NoSuchProcess:
-            return False
+            return None if _hidden(self.pid) else False
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
         return f"process {self.pid} on {self.host}, started {since}"
+
+
+def _hidden(pid: int) -> bool:
+    """Returns whether there is a process that /proc doesn't show us (`hidepid`): another user's."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False  # it is ours, and has just gone
 
 
 def _ticks(pid: int) -> int | None:

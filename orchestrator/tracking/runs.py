@@ -21,6 +21,8 @@ CLAIM, ASKS, HOLDS = "mimsweep.claim", "asks", "holds"
 REASON, ROLE = "mimsweep.reason", "mimsweep.role"
 WEIGHTS, SNAPSHOTS = "weights.safetensors", "snapshots.safetensors"
 PROFILE = "kl_per_dimension.json"
+IDENTITY = ("run_key", "run_id", "run_name", "status")
+"""The first columns of a table of runs."""
 RUN_KEY, SWEEP, PARENT = "mimsweep.run_key", "mimsweep.sweep", "mlflow.parentRunId"
 
 
@@ -122,7 +124,8 @@ def _true_status(run: Run, living: Collection[str]) -> Status:
 def table(runs: Iterable[Run]) -> pd.DataFrame:
     """A row per run: key, id, name, status, then params, then last metrics, each by name.
 
-    Rows are ordered by their params. Where a metric has a param's name (`lr`), the param stays.
+    Rows are ordered by their params. Where a metric has a param's name (`lr`), the param stays; so
+    does what tells the runs apart where a user has logged anything by its name.
     """
     import pandas as pd
 
@@ -137,11 +140,12 @@ def table(runs: Iterable[Run]) -> pd.DataFrame:
         }
         rows.append((head, params, metrics(run)))
     rows.sort(key=lambda row: ([_order(value) for value in row[1].values()], row[0]["run_key"]))
-    param_names = sorted({name for _, params, _ in rows for name in params})
-    metric_names = sorted({name for _, _, last in rows for name in last} - {*param_names})
+    param_names = sorted({name for _, params, _ in rows for name in params} - {*IDENTITY})
+    known = {*IDENTITY, *param_names}
+    metric_names = sorted({name for _, _, last in rows for name in last} - known)
     return pd.DataFrame(
         [{**last, **params, **head} for head, params, last in rows],
-        columns=["run_key", "run_id", "run_name", "status", *param_names, *metric_names],
+        columns=[*IDENTITY, *param_names, *metric_names],
     )
 
 
@@ -191,7 +195,7 @@ def history(points: Mapping[str, Iterable[tuple[str, Any]]]) -> pd.DataFrame:
         for name, some in points.items()
     }
     rows = dict.fromkeys(row for column in values.values() for row in column)
-    columns = {name: [column.get(row) for row in rows] for name, column in values.items()}
+    columns = {name: [column.get(row, math.nan) for row in rows] for name, column in values.items()}
     run_ids, epochs = zip(*rows, strict=True) if rows else ((), ())
     return pd.DataFrame({"run_id": run_ids, "epoch": epochs, **columns})
 
@@ -204,11 +208,12 @@ def encode(value: object) -> str:
 
 
 def decode(text: str) -> Any:  # noqa: ANN401
-    """The value that `encode` was given."""
+    """The value that `encode` was given: one that can be a table's, so no list and no mapping."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    return text if isinstance(value, (list, dict)) else value
 
 
 def _order(value: object) -> tuple[int, float, str]:

@@ -112,3 +112,23 @@ def test_an_invocation_whose_parent_is_deleted_stops(folder: Path, what: str) ->
     again = mimsweep("run", "edited.yaml", "--device", "cpu")
     assert again.exit_code == 0, again.output
     assert len(Tracking(uri(folder)).complete("edited")) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["key", "run"])
+def test_a_run_that_is_edited_or_deleted_is_not_told_as_complete(folder: Path, what: str) -> None:
+    client = MlflowClient(uri(folder))
+    with training(folder) as process:
+        if what == "key":  # while it trains
+            run_id = until(lambda: running(client), process)[-1]
+            client.delete_tag(run_id, "mimsweep.run_key")
+        else:  # when it is complete, and others train
+            complete = until(lambda: Tracking(uri(folder)).complete("edited"), process)
+            client.delete_run(next(iter(complete.values())))
+        _, said = process.communicate(timeout=200)
+    assert process.returncode == 1, said
+    assert "its result was stored, but its MLflow run was deleted or edited since then" in said
+    assert "3/4 runs complete, 0 running, 1 failed" in said
+    again = mimsweep("run", "edited.yaml", "--device", "cpu")
+    assert again.exit_code == 0, again.output
+    assert len(Tracking(uri(folder)).complete("edited")) == 4

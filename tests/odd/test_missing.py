@@ -173,6 +173,15 @@ def test_runs_without_losses_by_epoch_are_told(trained: Path) -> None:
     assert list(trained.glob("figures/s/*.png"))
 
 
+@pytest.mark.parametrize("lost", ["train_loss", "test_loss"])
+def test_one_loss_is_drawn_where_the_other_is_lost(lost: str, trained: Path) -> None:
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        database.execute("DELETE FROM metrics WHERE key = ?", (lost,))
+    drawn = mimsweep("figures", "s.yaml")
+    assert drawn.exit_code == 0, drawn.output
+    assert (trained / "figures" / "s" / "learning.png").exists()
+
+
 def test_a_run_of_a_search_whose_fields_were_edited_is_told(here: Path) -> None:
     (here / "toy.yaml").write_text(SEARCH)
     tracking = Tracking(resolve_uri(None))

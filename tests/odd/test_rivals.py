@@ -8,15 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import pytest
 
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
-from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, STALE_SECONDS
+from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, STALE_SECONDS, Owner
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.bench import MIMSWEEP, Bench
 from tests.test_server_mode import postgres, uri_of
@@ -244,3 +246,36 @@ def test_a_sweep_in_another_namespace_of_this_host_lives(folder: Path, inside: s
         _, said = first.communicate(timeout=WAIT)
         assert first.returncode == 0, said
     assert len(Tracking(uri(folder)).complete("rivals")) == 2
+
+
+@pytest.mark.parametrize("silence", [0.0, 2 * STALE_SECONDS])
+def test_a_process_that_the_kernel_hides_from_us_lives_as_long_as_its_heart_beats(
+    silence: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where /proc is mounted with hidepid, as on many clusters, other users' processes look gone.
+    owner = replace(Owner.this_process(), heartbeat=time.time() - silence)
+
+    def hidden(pid: int) -> psutil.Process:
+        raise psutil.NoSuchProcess(pid)
+
+    def of_another_user(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(psutil, "Process", hidden)
+    monkeypatch.setattr(os, "kill", of_another_user)
+    assert owner.alive() == (silence == 0.0)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("pid", "-1"), ("pid", "0"), ("pid_started", "inf"), ("heartbeat", "nan"), ("host", None)],
+)
+def test_tags_that_were_edited_to_what_can_be_no_process_name_none(
+    tag: str, value: str | None
+) -> None:
+    tags = Owner.this_process().tags()
+    assert Owner.from_tags(tags) is not None
+    edited = {**tags, f"mimsweep.{tag}": value}
+    assert (
+        Owner.from_tags({name: text for name, text in edited.items() if text is not None}) is None
+    )

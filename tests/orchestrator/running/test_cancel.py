@@ -1,7 +1,6 @@
 """`mimsweep cancel` on real sweeps."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -65,18 +64,28 @@ def test_a_cancelled_sweep_stops_and_can_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_does_not_stop_is_told(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, seed=0)
-    try:
-        bench.start()
-        bench.until_training()
-        assert bench.process is not None
-        bench.process.send_signal(signal.SIGSTOP)
-        done = cancel(tmp_path)
-        assert done.returncode == 3
-        assert "was asked to stop, but has not within 15 s" in done.stderr
-    finally:
-        bench.close()
-        bench.wait()
+    (tmp_path / "faults.yaml").write_text(SWEEP)
+    deaf = (
+        "import signal, time\n"
+        "from mimsweep.orchestrator.tracking.writer import Tracking\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"Tracking('sqlite:///{tmp_path}/mlflow.db').start_sweep('faults', '', {{}}, {{}})\n"
+        "print('started', flush=True)\n"
+        "time.sleep(120)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", deaf], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+            done = cancel(tmp_path)
+        finally:
+            process.kill()
+    assert done.returncode == 3
+    assert "was asked to stop; it is waited for, " in done.stderr
+    assert "was asked to stop, but has not within 15 s" in done.stderr
+    assert f"`kill -KILL {process.pid}` ends it" in done.stderr
 
 
 def test_an_orchestrator_elsewhere_is_asked_through_the_store(
