@@ -46,6 +46,8 @@ class Stop:
         self.told = False
         self.ends_process = False
         self._noting = False
+        self._held = False
+        self._late = False
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -79,13 +81,26 @@ class Stop:
         finally:
             self._noting, self.left = False, str
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
-        if self.asked is None:
-            self.asked = time.monotonic()
-            if not self._noting:
-                raise KeyboardInterrupt
-        elif not self.ends_process:
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it, in the main thread, KeyboardInterrupt waits for the end of the block."""
+        self._held = threading.current_thread() is threading.main_thread()
+        try:
+            yield
+        finally:
+            self._held, late, self._late = False, self._late, False
+        if late:
             raise KeyboardInterrupt
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        first = self.asked is None
+        if first:
+            self.asked = time.monotonic()
+        if self._noting if first else self.ends_process:
+            return
+        if not self._held:
+            raise KeyboardInterrupt
+        self._late = True
 
     def _watch(self, reader: int) -> None:
         """Ends the process, some time after the first signal; returns when `reader` is closed."""
@@ -118,12 +133,16 @@ def interrupted(left: str = "") -> str:
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Within it processes are started that hear no signal to stop: this one ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    """Within it processes are started that hear no signal to stop: this one ends them.
+
+    A signal that another thread is given is heard here all the same: it waits until they are.
+    """
+    with STOP.held():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def kill_children() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mimsweep.orchestrator.stopping import STOP, deaf_children
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.odd.ending import (
     ALL,
@@ -138,6 +139,21 @@ def test_other_commands_end_without_a_traceback(
         code, _, err = program.end()
         assert time.monotonic() - start < STOP_SECONDS
     assert (code, err) in [(0, ""), (130, "mimsweep: interrupted\n")]
+
+
+def test_a_signal_waits_until_a_process_is_started() -> None:
+    """Else what is started reads half of what it is given, and ends with a traceback."""
+    whole = []
+
+    def start_as_told_to_stop() -> None:
+        with deaf_children():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            whole.append(True)
+
+    with pytest.raises(KeyboardInterrupt), STOP.heeded():
+        start_as_told_to_stop()
+    assert whole
 
 
 def test_a_signal_that_comes_while_the_command_line_loads_needs_no_traceback(
