@@ -77,7 +77,9 @@ def damage_checkpoints(bench: Bench) -> None:
 
 def remove_state(bench: Bench) -> None:
     """A user removes .mimsweep while the sweep runs, and a worker dies."""
-    subprocess.run(["rm", "-rf", bench.folder / ".mimsweep"], check=True)
+    command = ["rm", "-rf", bench.folder / ".mimsweep"]
+    while subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
+        pass  # a checkpoint was written there meanwhile
     _signal_worker(bench, signal.SIGKILL)
 
 
