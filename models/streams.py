@@ -1,12 +1,24 @@
 """Random streams named by what they are for.
 
 A stream is a function of its name alone, so a run's numbers depend neither on the runs beside it
-nor on the epochs drawn before: epoch 7 of seed 3 can be drawn at any time, by any process.
+nor on the epochs drawn before: epoch 7 of seed 3 can be drawn at any time, by any process. What
+toys, projected images and their models draw is of counters (`models.philox`), the same on every
+device; binary images and their models draw from torch's generators.
 """
 
 import hashlib
+import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
+
+from mimsweep.models.philox import Word, Words, fill
+
+
+def _digest(name: tuple[str | int, ...]) -> bytes:
+    return hashlib.sha256(repr(name).encode()).digest()[:8]
 
 
 def generator(*name: str | int) -> torch.Generator:
@@ -16,5 +28,26 @@ def generator(*name: str | int) -> torch.Generator:
         name: what the stream is for, for example `("noise", seed, epoch)`. Streams of different
             names are independent; equal names give equal streams.
     """
-    digest = hashlib.sha256(repr(name).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+    seed = int.from_bytes(_digest(name), "little", signed=True)
+    return torch.Generator().manual_seed(seed)
+
+
+def key(*name: str | int) -> Words:
+    """Returns the key, with shape (2,), of the counted numbers called `name`."""
+    return np.frombuffer(_digest(name), "<u4").astype(Word)
+
+
+def normals(name: Sequence[str | int], shape: Sequence[int]) -> Tensor:
+    """Returns standard normals of a shape, float32, from the counted numbers called `name`."""
+    return _one_row(name, shape, normal=True)
+
+
+def uniforms(name: Sequence[str | int], shape: Sequence[int]) -> Tensor:
+    """Returns numbers uniform in [0, 1), as `normals`."""
+    return _one_row(name, shape, normal=False)
+
+
+def _one_row(name: Sequence[str | int], shape: Sequence[int], normal: bool) -> Tensor:
+    out = np.empty((1, 1, 1, math.prod(shape)), np.float32)
+    fill(out, out.size, key(*name)[None], np.zeros(1, Word), 0, normal)
+    return torch.from_numpy(out).view(*shape)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import Split
-from mimsweep.models.streams import generator
+from mimsweep.models.philox import fill_mixture
+from mimsweep.models.streams import key
 
 TOY_ITEMS = 10_000
 
@@ -58,17 +59,13 @@ class ToyMixture:
 
         The points of pairs to train on have the second point behind the first: (10,000, 2D).
         """
-        source = generator("data", self.name, split, seed, epoch)
-        labels = torch.randint(self.classes, (TOY_ITEMS,), generator=source)
-        points = self._points(labels, source)
-        if self.pairs and split == "train":
-            points = torch.cat([points, self._points(labels, source)], dim=1)
-        return points, labels
-
-    def _points(self, labels: Tensor, source: torch.Generator) -> Tensor:
-        noise = torch.randn(len(labels), self.dims, generator=source)
-        means = self.means.float().index_select(0, labels)
-        return means.addcmul_(noise, self.scale.float())
+        both = self.pairs and split == "train"
+        points = torch.empty(self.dims * (2 if both else 1), TOY_ITEMS)
+        labels = torch.empty(TOY_ITEMS, dtype=torch.long)
+        counted = key("data", self.name, split, seed)
+        means, scale = self.means.float().numpy(), self.scale.float().numpy()
+        fill_mixture(points.numpy(), labels.numpy(), means, scale, counted, epoch)
+        return points.T, labels
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns log P(x) in nats with shape (...), x with shape (..., D), in x's precision."""

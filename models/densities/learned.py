@@ -24,7 +24,7 @@ from mimsweep.models.densities.bernoulli import Bernoulli
 from mimsweep.models.densities.mixture import Density, Mixture, normalised, without_small
 from mimsweep.models.densities.normal import Normal
 from mimsweep.models.layout import Weights
-from mimsweep.models.streams import generator
+from mimsweep.models.streams import normals
 
 
 class Distribution(Protocol):
@@ -156,4 +156,4 @@ def packed_circles(count: int) -> tuple[Tensor, float]:
 
 def initial_normals(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     """Returns standard normals, which a weight of that name and shape starts at in a run."""
-    return torch.randn(shape, generator=generator("init", name, seed))
+    return normals(("init", name, seed), shape)

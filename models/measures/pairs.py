@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mimsweep.models.elementary import COMPILED, elementwise
 from mimsweep.models.jit import compiled, njit
-from mimsweep.models.steps.cpu.functions import COMPILED, elementwise
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mimsweep.models.layout import flat_size, flatten
-from mimsweep.models.streams import generator
+from mimsweep.models.streams import uniforms
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -48,6 +48,6 @@ def initial_weights(
             tensors.append(starts[name].reshape(1, *shape))
             continue
         fan_in = shapes[name.replace(".bias", ".weight")][1]
-        uniform = torch.rand(1, *shape, generator=generator("init", name, seed))
+        uniform = uniforms(("init", name, seed), (1, *shape))
         tensors.append((2 * uniform - 1) / math.sqrt(fan_in))
     return flatten(tensors, flat_size(shapes))

@@ -3,20 +3,23 @@
 S minibatches are in memory at once: tensors with shape (S, R, B', F) where B' = padded(B),
 laid out feature-major (see `models.layout`). The padding repeats the first item and its noise: an
 invented item may overflow where no real one does, and its gradient, 0·∞, would then fail the run.
-Runs of one seed at one epoch share what is drawn.
+Runs of one seed at one epoch share the drawing of items. Noise is a function of seed, epoch, what it
+is for, step, feature and item (`models.philox`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, Split
 from mimsweep.models.layout import padded
 from mimsweep.models.losses.base import Noise
+from mimsweep.models.philox import Word, fill
 from mimsweep.models.steps.base import Minibatches
-from mimsweep.models.streams import generator
+from mimsweep.models.streams import key
 
 SeedEpoch = tuple[int, int]
 """(seed, epoch) of a run: what its data and noise depend on."""
@@ -64,12 +67,12 @@ class Sampler:
         batches = {seed_epoch: self._batches(x) for seed_epoch, x in items.items()}
         at_once = max(1, ITEMS_AT_ONCE // self.batch_size)
         total = len(batches[seed_epochs[0]])
-        for part, start in enumerate(range(0, total, at_once)):
+        for start in range(0, total, at_once):
             x = self._stack(
                 {m: b[start : start + at_once] for m, b in batches.items()}, seed_epochs
             )
             noise = {
-                name: self._noise(name, split, seed_epochs, part, len(x)) for name in noise_names
+                name: self._noise(name, split, seed_epochs, start, len(x)) for name in noise_names
             }
             yield Minibatches(x, Noise(**noise), self.batch_size)
 
@@ -87,26 +90,34 @@ class Sampler:
         return torch.cat([batches, batches[..., :1].expand(-1, -1, padding)], dim=-1)
 
     def _noise(
-        self, name: str, split: Split, seed_epochs: Sequence[SeedEpoch], part: int, count: int
+        self, name: str, split: Split, seed_epochs: Sequence[SeedEpoch], start: int, count: int
     ) -> Tensor:
-        drawn = {
-            seed_epoch: self._pad(self._drawn(name, (split, name, *seed_epoch, part), count))
-            for seed_epoch in dict.fromkeys(seed_epochs)
-        }
-        return self._stack(drawn, seed_epochs)
-
-    def _drawn(self, name: str, stream: tuple[str | int, ...], count: int) -> Tensor:
-        """Returns the noise of a run, with shape (S, F, B), from the streams of that name."""
+        """Returns the noise of that name of `count` steps from `start` on: (S, R, B', F)."""
         features = self.data.dims if name == "x" else self.z_dim
-        shape = (count, features, self.batch_size)
-        normals = torch.randn(shape, generator=generator("noise", *stream))
-        if name not in self.choices:
-            return normals
-        shape = (count, 1, self.batch_size)
-        return torch.cat([normals, torch.rand(shape, generator=generator("choice", *stream))], 1)
+        drawn = self._drawn(("noise", split, name), seed_epochs, (start, count, features))
+        if name in self.choices:
+            choice = self._drawn(("choice", split, name), seed_epochs, (start, count, 1))
+            drawn = torch.cat([drawn, choice], dim=2)
+        return self._moved(drawn)
+
+    def _drawn(
+        self, name: tuple[str, str, str], seed_epochs: Sequence[SeedEpoch], size: tuple[int, ...]
+    ) -> Tensor:
+        """Returns noise, or uniform numbers for a choice, of steps start on: (S, R, F, B')."""
+        start, count, features = size
+        shape = (count, len(seed_epochs), features, padded(self.batch_size))
+        drawn = torch.empty(shape)
+        keys = np.stack([key(*name, seed) for seed, _ in seed_epochs])
+        epochs = np.array([epoch for _, epoch in seed_epochs], Word)
+        fill(drawn.numpy(), self.batch_size, keys, epochs, start, name[0] == "noise")
+        drawn[..., self.batch_size :] = drawn[..., :1]
+        return drawn
 
     def _stack(self, drawn: dict[SeedEpoch, Tensor], seed_epochs: Sequence[SeedEpoch]) -> Tensor:
-        stacked = torch.stack([drawn[seed_epoch] for seed_epoch in seed_epochs], dim=1)
+        return self._moved(torch.stack([drawn[each] for each in seed_epochs], dim=1))
+
+    def _moved(self, stacked: Tensor) -> Tensor:
+        """Returns (S, R, F, B') on the device, with shape (S, R, B', F)."""
         if self.device.type == "cuda":  # from pinned memory a copy doesn't wait for the device
             stacked = stacked.pin_memory()
         return stacked.to(self.device, non_blocking=True).mT

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mimsweep.models import elementary
+from mimsweep.models.elementary import ZERO, Array, F
 from mimsweep.models.jit import compiled, njit
 from mimsweep.models.steps.cpu import functions as fused_math
 from mimsweep.models.steps.cpu import layers as fused_layers
@@ -23,9 +25,6 @@ from mimsweep.models.steps.cpu.functions import (
     MIXTURE,
     SECOND,
     SWISH,
-    ZERO,
-    Array,
-    F,
     anchor,
     density,
     gradient_of_sample,
@@ -237,4 +236,4 @@ def _checksum(*modules: ModuleType) -> int:
     return zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
 
 
-run_steps = _of_sources(_checksum(fused_layers, fused_math))
+run_steps = _of_sources(_checksum(elementary, fused_layers, fused_math))

@@ -14,14 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mimsweep.models.steps.cpu.functions import (
-    ZERO,
-    Array,
-    Rows,
-    activate,
-    inner,
-    multiply_by_slope,
-)
+from mimsweep.models.elementary import ZERO, Array
+from mimsweep.models.steps.cpu.functions import Rows, activate, inner, multiply_by_slope
 
 Net = NDArray[np.int64]
 """A network's place in a row of weights: offset, inputs, outputs per layer, with shape (layers, 3).

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mimsweep.models import elementary
 from mimsweep.models.layout import padded
 from mimsweep.models.losses.base import Noise, Objective
 from mimsweep.models.losses.named import objective as make_objective
@@ -24,7 +25,6 @@ from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps import eager
 from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
-from mimsweep.models.steps.cpu import functions as fused_math
 from mimsweep.models.steps.cpu import fused
 from tests.paths import ROOT
 
@@ -279,4 +279,4 @@ def test_functions_are_exact_to_float32(
     with np.errstate(all="ignore"):
         exact = getattr(np, name)(x.astype(np.float64))
         exact[exact >= 2.0**128] = np.inf  # exp of what float32 can't hold
-    np.testing.assert_allclose(evaluated(getattr(fused_math, name), x), exact, relative, absolute)
+    np.testing.assert_allclose(evaluated(getattr(elementary, name), x), exact, relative, absolute)
