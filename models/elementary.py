@@ -74,6 +74,12 @@ def exp(x: np.float32) -> np.float32:
 
 
 @elementwise
+def nearest(x: np.float32) -> np.int32:
+    """Returns the integer next to x, the even one of two, |x| < 2²²."""
+    return Int(F(x + MAGIC).view(Int) - MAGIC_BITS)
+
+
+@elementwise
 def _two_to(n: np.int32) -> np.float32:
     return Int((n + BIAS) << FRACTION_BITS).view(F)
 

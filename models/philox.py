@@ -23,6 +23,7 @@ Word, Long = np.uint32, np.uint64
 Words = NDArray[np.uint32]
 
 CHUNK, BLOCKS = 128, 32
+EIGHTH = Word(1 << 29)  # of a turn
 
 # The multipliers and key increments of Philox-4x32.
 FACTOR_0, FACTOR_1 = Long(0xD2511F53), Long(0xCD9E8D57)
@@ -54,8 +55,8 @@ def block(
 def box_muller(w0: np.uint32, w1: np.uint32) -> tuple[np.float32, np.float32]:
     """Returns two standard normals of two words."""
     radius = np.sqrt(F(-2) * log_of_normal((F(Int(Word(w0 >> Word(1)))) + HALF) * TO_UNIT, ZERO))
-    # The two high bits are the quarter turn, the others the angle in it, from −π/4 to π/4.
-    quarter = Word(w1 >> Word(30))
+    # The quarter turn that is nearest, and the angle from it, −π/4 to π/4.
+    quarter = Word(Word(w1 + EIGHTH) >> Word(30))
     t = F(Int(Int(Word(w1 << Word(2))) >> Int(2))) * RADIANS
     s = t * t
     sine = ((S3 * s + S2) * s + S1) * s * t + t

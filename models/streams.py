@@ -39,15 +39,21 @@ def key(*name: str | int) -> Words:
 
 def normals(name: Sequence[str | int], shape: Sequence[int]) -> Tensor:
     """Returns standard normals of a shape, float32, from the counted numbers called `name`."""
-    return _one_row(name, shape, normal=True)
+    return _drawn(name, 0, (1, math.prod(shape)), normal=True).view(*shape)
 
 
 def uniforms(name: Sequence[str | int], shape: Sequence[int]) -> Tensor:
     """Returns numbers uniform in [0, 1), as `normals`."""
-    return _one_row(name, shape, normal=False)
+    return _drawn(name, 0, (1, math.prod(shape)), normal=False).view(*shape)
 
 
-def _one_row(name: Sequence[str | int], shape: Sequence[int], normal: bool) -> Tensor:
-    out = np.empty((1, 1, 1, math.prod(shape)), np.float32)
-    fill(out, out.size, key(*name)[None], np.zeros(1, Word), 0, normal)
-    return torch.from_numpy(out).view(*shape)
+def counted_uniforms(name: Sequence[str | int], epoch: int, size: tuple[int, int]) -> Tensor:
+    """Returns numbers uniform in [0, 1), float32, of an epoch: with shape (rows, items)."""
+    return _drawn(name, epoch, size, normal=False)
+
+
+def _drawn(name: Sequence[str | int], epoch: int, size: tuple[int, int], normal: bool) -> Tensor:
+    """Returns what is drawn for (rows, items), at step 0."""
+    out = np.empty((1, 1, *size), np.float32)
+    fill(out, size[1], key(*name)[None], np.array([epoch], Word), 0, normal)
+    return torch.from_numpy(out)[0, 0]

@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mimsweep.models.data.augment import CHUNK, augment
+from mimsweep.models.data.augment import epoch_of
 from mimsweep.models.data.base import Split
 from mimsweep.models.data.idx import PIXELS, Files, Images, read
-from mimsweep.models.streams import generator
 
 FILES: dict[str, Files] = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 
@@ -46,10 +45,10 @@ class GreyImages:
         """
         if split in ("test", "final"):
             return self._test, self.images.test_labels
-        source = generator("data", self.name, split, seed, epoch)
-        order = torch.randperm(len(self.images.train), generator=source)
-        items = [augment(self.images.train[some], source) for some in order.split(CHUNK)]
-        return torch.cat(items), self.images.train_labels[order]
+        name = ("data", self.name, split, seed)
+        order, parts = epoch_of(self.images.train, name, epoch)
+        items = torch.cat(list(parts))
+        return items, self.images.train_labels[order]
 
     def log_prob(self, x: Tensor) -> None:
         """Returns None: the density isn't known."""

@@ -19,11 +19,11 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from mimsweep.models.data.augment import CHUNK, augment
+from mimsweep.models.data.augment import epoch_of
 from mimsweep.models.data.base import DataError, Split
 from mimsweep.models.data.idx import PIXELS, Images, read
-from mimsweep.models.streams import generator
 
+CHUNK = 1000  # images projected at once
 EXACT = 256  # images whose 255² sum exactly in float32
 
 
@@ -80,12 +80,10 @@ class PcaFashionMnist:
         """
         if split in ("test", "final"):
             return self._test, self.images.test_labels
-        source = generator("data", f"pca-fashion-mnist{self.dims}", split, seed, epoch)
-        order = torch.randperm(len(self.images.train), generator=source)
-        items = [
-            self.projection(augment(self.images.train[some], source)) for some in order.split(CHUNK)
-        ]
-        return torch.cat(items), self.images.train_labels[order]
+        name = ("data", f"pca-fashion-mnist{self.dims}", split, seed)
+        order, parts = epoch_of(self.images.train, name, epoch)
+        items = torch.cat([self.projection(part) for part in parts])
+        return items, self.images.train_labels[order]
 
     def log_prob(self, x: Tensor) -> None:
         """Returns None: the density isn't known."""

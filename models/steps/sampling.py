@@ -3,8 +3,8 @@
 S minibatches are in memory at once: tensors with shape (S, R, B', F) where B' = padded(B),
 laid out feature-major (see `models.layout`). The padding repeats the first item and its noise: an
 invented item may overflow where no real one does, and its gradient, 0·∞, would then fail the run.
-Runs of one seed at one epoch share the drawing of items. Noise is a function of seed, epoch, what it
-is for, step, feature and item (`models.philox`).
+Runs of one seed at one epoch share the drawing of items. Noise is a function of seed, epoch, what
+it is for, step, feature and item (`models.philox`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mimsweep.models.data.augment import augment
+from mimsweep.models.data.augment import epoch_of
 from mimsweep.models.data.base import is_binary
 from mimsweep.models.data.grey import GreyImages
 from mimsweep.models.data.idx import PIXELS, Images
 from mimsweep.models.data.loading import load
-from mimsweep.models.streams import generator
 from mimsweep.models.training.cohort import Cohort, train
 from mimsweep.models.training.runs import EpochEnd, Run, RunEnd
 
@@ -47,10 +46,10 @@ def test_training_items_are_augmented_and_dequantised(images: GreyImages) -> Non
     x, labels = images.draw("train", 1, 1)
     assert x.shape == (60_000, 784)
     assert 1e-3 <= x.min() < x.max() <= 1 - 1e-3
-    source = generator("data", images.name, "train", 1, 1)
-    order = torch.randperm(60_000, generator=source)
+    order, parts = epoch_of(images.images.train, ("data", images.name, "train", 1), 1)
+    assert torch.equal(order.sort()[0], torch.arange(60_000))
     assert torch.equal(labels, images.images.train_labels[order])
-    assert torch.equal(x[:1000], augment(images.images.train[order[:1000]], source))
+    assert torch.equal(x[:200], next(parts))
     assert not torch.equal(labels, images.draw("train", 1, 2)[1])
 
 

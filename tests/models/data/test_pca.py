@@ -20,12 +20,12 @@ from torchvision.datasets.utils import check_md5
 from torchvision.transforms import InterpolationMode, RandomAffine
 from torchvision.transforms import functional as tf
 
-from mimsweep.models.data.augment import affine, augment
+from mimsweep.models.data.augment import affine, augment, dequantised
 from mimsweep.models.data.base import DataError, Split
 from mimsweep.models.data.idx import read
 from mimsweep.models.data.loading import load
 from mimsweep.models.data.pca import PcaFashionMnist, principal_components
-from mimsweep.models.streams import generator
+from mimsweep.models.streams import key, uniforms
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,18 @@ def test_the_study_projects_test_items_by_components_of_their_own(
     assert not np.allclose(expected, fashion.draw("test", 1, 1)[0], atol=1)
 
 
+def mapped(levels: Tensor, *maps: Tensor) -> Tensor:
+    """All of some images, mapped, as levels."""
+    everything = torch.ones(len(levels), dtype=torch.bool)
+    return affine(levels, torch.arange(len(levels)), *maps, everything).to(torch.uint8)
+
+
+def items_of(levels: Tensor) -> Tensor:
+    """Images as items of a pass, in their own order."""
+    rows = torch.arange(len(levels))
+    return dequantised(augment(levels, rows, uniforms(("maps",), (6, len(levels)))), key("u"), 1, 0)
+
+
 def test_affine_equals_torchvision(fashion: PcaFashionMnist) -> None:
     """But where rounding, another on other processors, decides between two pixels."""
     levels = fashion.images.train[:300]
@@ -98,7 +110,8 @@ def test_affine_equals_torchvision(fashion: PcaFashionMnist) -> None:
         draw.get_params([-10, 10], [0.1, 0.1], [0.8, 1.2], [-5, 5], [28, 28]) for _ in levels
     ]
     angle, shift, scale, shear = (torch.tensor(p) for p in zip(*parameters, strict=True))
-    ours = affine(levels, angle.deg2rad(), shift.float().T, scale, shear[:, 0].deg2rad())
+    radians = angle.deg2rad(), shear[:, 0].deg2rad()
+    ours = mapped(levels, radians[0], shift.float().T, scale, radians[1])
     theirs = [
         tf.affine(image.view(1, 28, 28), a, list(t), s, list(h), InterpolationMode.NEAREST)
         for image, (a, t, s, h) in zip(levels, parameters, strict=True)
@@ -110,8 +123,8 @@ def test_affine_equals_torchvision(fashion: PcaFashionMnist) -> None:
 def test_affine_that_moves_nothing_or_whole_pixels(fashion: PcaFashionMnist) -> None:
     levels = fashion.images.train[:10]
     zero, one = torch.zeros(10), torch.ones(10)
-    assert torch.equal(affine(levels, zero, torch.zeros(2, 10), one, zero), levels)
-    moved = affine(levels, zero, torch.tensor([[2.0], [-1.0]]).expand(2, 10), one, zero)
+    assert torch.equal(mapped(levels, zero, torch.zeros(2, 10), one, zero), levels)
+    moved = mapped(levels, zero, torch.tensor([[2.0], [-1.0]]).expand(2, 10), one, zero)
     expected = torch.zeros(10, 28, 28, dtype=torch.uint8)
     expected[:, :-1, 2:] = levels.view(10, 28, 28)[:, 1:, :-2]
     assert torch.equal(moved.view(10, 28, 28), expected)
@@ -119,7 +132,7 @@ def test_affine_that_moves_nothing_or_whole_pixels(fashion: PcaFashionMnist) -> 
 
 def test_half_of_the_items_are_mapped_all_are_dequantised(fashion: PcaFashionMnist) -> None:
     levels = fashion.images.train[:4000]
-    items = augment(levels, generator("test"))
+    items = items_of(levels)
     assert items.dtype == torch.float32
     assert items.min() == pytest.approx(1e-3)
     assert items.max() == pytest.approx(1 - 1e-3)
@@ -136,7 +149,7 @@ def test_maps_span_the_ranges(fashion: PcaFashionMnist) -> None:
     """A square moves by up to 2.8 pixels, rounded to 3; its side is 8 to 12, or a pixel off."""
     square = torch.zeros(28, 28, dtype=torch.uint8)
     square[9:19, 9:19] = 255
-    items = augment(square.flatten().expand(4000, 784), generator("test")).view(-1, 28, 28)
+    items = items_of(square.flatten().expand(4000, 784)).view(-1, 28, 28)
     lit = (items > 0.5).double()
     area = lit.sum((1, 2))
     at = torch.arange(28).double() - 13.5

@@ -58,7 +58,7 @@ def test_order_and_content_of_events() -> None:
 
 def test_kept_weights_are_those_of_the_best_epoch() -> None:
     """They are the last ones of the same run, cut off at its best epoch."""
-    cohort = replace(COHORT, runs=(replace(RUNS[5], epochs=8),))
+    cohort = replace(COHORT, runs=(replace(RUNS[5], seed=7, lr=0.6, epochs=8),))
     (*_, end) = events_by_run(cohort)["impatient"]
     assert isinstance(end, RunEnd)
     best = int(end.metrics["best_epoch"])
