@@ -100,7 +100,9 @@ def test_normals_are_exact_to_float32() -> None:
     normals_of(first, second, got)
     radius = np.sqrt(-2 * np.log(((first >> Word(1)) + 0.5) / 2**31))
     turn = 2 * np.pi * (second / 2**32)
-    np.testing.assert_allclose(got, radius * np.stack([np.cos(turn), np.sin(turn)]), atol=2e-6)
+    error = np.abs(got - radius * np.stack([np.cos(turn), np.sin(turn)]))
+    # Next to u = 1 a float32 has no more digits, and the radius is next to 0.
+    assert (error < np.where(radius < 1e-2, 1e-4, 2e-6)).all()
 
 
 def test_numbers_do_not_depend_on_what_is_drawn_with_them() -> None:
