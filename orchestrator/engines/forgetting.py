@@ -1,4 +1,4 @@
-"""Takes runs out of checkpoints, without torch: the orchestrator does, as it loads none."""
+"""Finds runs in checkpoints and takes them out, without torch: the orchestrator does, as it loads none."""
 
 import json
 import os
@@ -16,6 +16,16 @@ METADATA = "mimsweep"
 
 PASSES = "data"
 """The folder, among checkpoints, of training passes that are kept for the runs of a seed."""
+
+
+def keys_in(folder: Path) -> set[str]:
+    """Returns the keys of the runs in the checkpoints of a folder."""
+    keys: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
+            with safe_open(path, framework="np") as file:
+                keys |= {run["key"] for run in json.loads(file.metadata()[METADATA])}
+    return keys
 
 
 def forget(folder: Path, keys: Collection[str]) -> None:

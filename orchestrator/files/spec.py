@@ -12,11 +12,16 @@ from mimsweep.orchestrator.files.choices import did_you_mean, is_binary, is_know
 from mimsweep.orchestrator.files.conflicts import conflicts
 from mimsweep.orchestrator.files.fields import IMAGE_FIELDS, RunFields
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
 to: data, noise or the order of their streams, initialisation, a loss, the optimiser or the stop,
 how a metric is measured. Not raised by speed, by what is stored beside, or by new values of a
-field. A new field stays out of the key while it has its default, or all old runs would be lost."""
+field. A new field stays out of the key while it has its default, or all old runs would be lost.
+
+1: torch's generators. 2: counted numbers (`models.philox`)."""
+
+IMAGES_VERSION = 1
+"""That of the runs of two-level models of images, which draw from torch's generators."""
 
 VARIES_IN_COHORT = ("seed", "lr", "warmup", "epochs")
 """The fields in which the runs of one cohort may differ; in all others they agree."""
@@ -37,13 +42,25 @@ class RunSpec(RunFields):
     @property
     def run_key(self) -> str:
         """16 hexadecimal digits that are equal for equal specs of one `SPEC_VERSION`."""
+        return self._key(self._version)
+
+    @property
+    def older_keys(self) -> list[str]:
+        """The keys that it had by older versions, the first one first."""
+        return [self._key(version) for version in range(1, self._version)]
+
+    @property
+    def _version(self) -> int:
+        return IMAGES_VERSION if self.of_images else SPEC_VERSION
+
+    def _key(self, version: int) -> str:
         fields = {
             name: value
             for name, value in self
             if name not in IMAGE_FIELDS or value != RunSpec.model_fields[name].default
         }
         canonical = json.dumps(
-            {"version": SPEC_VERSION, **fields}, sort_keys=True, separators=(",", ":")
+            {"version": version, **fields}, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

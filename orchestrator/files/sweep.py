@@ -76,12 +76,14 @@ class Sweep:
         Args:
             complete: the run_key of each complete run in the experiment.
         """
-        count = len({*complete} - {run.run_key for run in self.runs})
-        if not count:
+        others = {*complete} - {run.run_key for run in self.runs}
+        if not others:
             return ""
+        older = len(others & {key for run in self.runs for key in run.older_keys})
+        why = f"; {older} of them by an older mimsweep, with other random numbers" if older else ""
         return (
             f"{self.name}: complete runs in the store that are not of this file as it is given now,"
-            f" and left out: {count}"
+            f" and left out: {len(others)}{why}"
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import Engine
 from mimsweep.orchestrator.engines.choice import Choice
-from mimsweep.orchestrator.engines.forgetting import forget
+from mimsweep.orchestrator.engines.forgetting import forget, keys_in
 from mimsweep.orchestrator.errors import SpecError, TrackingError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -69,6 +69,11 @@ def _run(
         if options.fresh:  # not before the sweep is ours: another may be training it
             forget(checkpoints, keys)
             begun.recorder.forget(keys)
+        if older := _older(sweep, checkpoints):
+            view.say(
+                f"{sweep.name}: the checkpoints of {len(older)} runs are of an older mimsweep, with "
+                "other random numbers: these runs start anew"
+            )
         complete.update(begun.recorder.deliver(complete))
         todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
         view.say(expected(todo, kind, made.idle))
@@ -83,8 +88,15 @@ def _run(
         state.failed += len(outcome.failed)
     view.say(state.line())
     if outcome == Outcome({}):
-        forget(checkpoints, keys)  # killed runs of other fields may go on from theirs
+        # Killed runs of other fields may go on from theirs.
+        forget(checkpoints, keys | _older(sweep, checkpoints))
     return outcome
+
+
+def _older(sweep: Sweep, checkpoints: Path) -> set[str]:
+    """Returns the keys, by older versions, of runs that have checkpoints."""
+    there = keys_in(checkpoints)
+    return there and there & {key for run in sweep.runs for key in run.older_keys}
 
 
 def _lost(sweep: Sweep, tracking: Tracking) -> dict[RunSpec, str]:

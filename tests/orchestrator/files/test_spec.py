@@ -382,8 +382,15 @@ def test_run_key_depends_on_every_field_and_the_version(monkeypatch: pytest.Monk
     changed = [spec(**change) for change in changes]
     before = spec().run_key
     assert len({run.run_key for run in [spec(), *changed]}) == len(changed) + 1
-    monkeypatch.setattr(spec_module, "SPEC_VERSION", 2)
+    monkeypatch.setattr(spec_module, "SPEC_VERSION", 99)
     assert spec().run_key != before
+
+
+def test_keys_by_older_versions_are_known() -> None:
+    """Stored runs are called by them; models of images mean what they have always meant."""
+    assert spec().older_keys == ["2f4f82c0638055c8"]
+    assert spec(**IMAGES).older_keys == []
+    assert spec(**IMAGES).run_key == "7b968142c7aa568c"
 
 
 def test_run_key_is_the_same_after_a_round_trip_and_for_an_integer_rate() -> None:
