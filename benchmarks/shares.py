@@ -26,7 +26,7 @@ from machine import in_one_thread, machine, table
 
 if TYPE_CHECKING:
     from mimsweep.models.data.base import Split
-    from mimsweep.models.steps.sampling import SeedEpoch
+    from mimsweep.models.steps.counted import SeedEpoch
     from mimsweep.models.training.stack import Stack
 
 SHARING = 20

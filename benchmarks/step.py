@@ -69,13 +69,13 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     """Returns a function that makes `STEPS` steps of a stack."""
     import torch
 
-    from mimsweep.models.losses.base import Noise
     from mimsweep.models.losses.named import objective as make_objective
     from mimsweep.models.nets.latent import LatentModel
     from mimsweep.models.nets.linear import initial_weights
     from mimsweep.models.steps import eager
     from mimsweep.models.steps.adam import Adam
     from mimsweep.models.steps.base import Minibatches, Schedule, Steps
+    from mimsweep.models.steps.counted import Counted
     from mimsweep.models.steps.cpu import fused
     from mimsweep.models.steps.gpu import graphs
 
@@ -85,11 +85,10 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     weights = weights.to(device)
     adam = Adam.zeros(weights)
     coefficients = adam.coefficients([1e-3] * runs, [0] * runs, STEPS)
-    x, z, anchor, noise_x = (
-        torch.randn(STEPS, runs, features, BATCH).to(device).mT
-        for features in (shape.x_dim, Z_DIM, Z_DIM, shape.x_dim)
-    )
-    noise = Noise(z, anchor, noise_x) if shape.model == "mim" else Noise(z)
+    x = torch.randn(STEPS, runs, shape.x_dim, BATCH).to(device).mT
+    decoded = {"anchor": Z_DIM, "x": shape.x_dim} if shape.model == "mim" else {}
+    seed_epochs = [(seed, 1) for seed in range(runs)]
+    noise = Counted({"z": Z_DIM, **decoded}, frozenset(), "train", seed_epochs, 0, STEPS, BATCH)
     schedule = Schedule(torch.ones(runs, 1, device=device), *coefficients)
     objective, part = make_objective(shape.model, latent), Minibatches(x, noise, BATCH)
     every: dict[str, Steps] = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}

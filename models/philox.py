@@ -96,6 +96,30 @@ def chunk_normals(
 
 
 @elementwise
+def draw_rows(
+    out: Array, items: int, space: Array, step: int, epoch: int, k0: np.uint32, k1: np.uint32
+) -> None:
+    """Sets out, with shape (F, N), to normals of its items; columns beyond repeat the first.
+
+    Args:
+        out: gets a row for each row of the counter.
+        items: how many of N.
+        space: room, with shape (128,).
+        step: of the counter.
+        epoch: likewise.
+        k0: first word of the key.
+        k1: the second.
+    """
+    for row in range(out.shape[0]):
+        for start in range(0, items, CHUNK):
+            chunk_normals(space, start // CHUNK, row, step, epoch, k0, k1)
+            for i in range(min(CHUNK, items - start)):
+                out[row, start + i] = space[i]
+        for i in range(items, out.shape[1]):
+            out[row, i] = out[row, 0]
+
+
+@elementwise
 def unit(word: np.uint32) -> np.float32:
     """Returns a word as a number in [0, 1), a multiple of 2⁻²⁴."""
     return F(Int(Word(word >> Word(8)))) * TO_HALF_OPEN

@@ -41,7 +41,8 @@ from mimsweep.models.measures.collapse import Measured, active_units, profile
 from mimsweep.models.measures.knn import knn_accuracy
 from mimsweep.models.measures.ksg import MOST_PAIRS, ksg_ceiling, ksg_mutual_information
 from mimsweep.models.nets.latent import LatentModel
-from mimsweep.models.steps.sampling import Sampler, SeedEpoch
+from mimsweep.models.steps.counted import SeedEpoch
+from mimsweep.models.steps.sampling import Sampler
 
 AT_ONCE = 8
 """Minibatches that are measured at once."""

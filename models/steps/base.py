@@ -1,12 +1,14 @@
 """What a step takes, and what makes steps."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from torch import Tensor
 
 from mimsweep.models.losses.base import Noise, Objective
 from mimsweep.models.steps.adam import Adam
+from mimsweep.models.steps.counted import Counted
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,22 @@ class Minibatches:
 
     Attributes:
         x: items, with shape (S, R, B', D).
-        noise: of theirs, with shapes (S, R, B', ·).
+        source: of their noise, with shapes (S, R, B', ·): that itself, or what it is drawn from.
         items: B, of which the B' columns of a minibatch count.
     """
 
     x: Tensor
-    noise: Noise
+    source: Noise | Counted
     items: int
 
     def __len__(self) -> int:
         """Returns S."""
         return len(self.x)
+
+    @cached_property
+    def noise(self) -> Noise:
+        """The noise of the items, drawn once."""
+        return self.source if isinstance(self.source, Noise) else self.source.drawn(self.x.device)
 
     def minibatch(self, index: int) -> tuple[Tensor, Noise]:
         """Returns the items (R, B', D) of one of the minibatches, and their noise."""

@@ -10,19 +10,13 @@ it is for, step, feature and item (`models.philox`).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, Split
 from mimsweep.models.layout import padded
-from mimsweep.models.losses.base import Noise
-from mimsweep.models.philox import Word, fill
 from mimsweep.models.steps.base import Minibatches
-from mimsweep.models.streams import key
-
-SeedEpoch = tuple[int, int]
-"""(seed, epoch) of a run: what its data and noise depend on."""
+from mimsweep.models.steps.counted import Counted, SeedEpoch, moved
 
 ITEMS_AT_ONCE = 10_000
 """Items of an epoch whose data and noise are in memory at once, about."""
@@ -71,10 +65,19 @@ class Sampler:
             x = self._stack(
                 {m: b[start : start + at_once] for m, b in batches.items()}, seed_epochs
             )
-            noise = {
-                name: self._noise(name, split, seed_epochs, start, len(x)) for name in noise_names
-            }
-            yield Minibatches(x, Noise(**noise), self.batch_size)
+            counted = Counted(
+                features={name: self._features(name) for name in noise_names},
+                choices=self.choices,
+                split=split,
+                seed_epochs=seed_epochs,
+                first=start,
+                count=len(x),
+                items=self.batch_size,
+            )
+            yield Minibatches(x, counted, self.batch_size)
+
+    def _features(self, noise_name: str) -> int:
+        return self.data.dims if noise_name == "x" else self.z_dim
 
     def _batches(self, items: Tensor) -> Tensor:
         """Cuts items (N, D) into minibatches (N // B, D, B'), in views where no padding is due."""
@@ -89,35 +92,5 @@ class Sampler:
             return batches
         return torch.cat([batches, batches[..., :1].expand(-1, -1, padding)], dim=-1)
 
-    def _noise(
-        self, name: str, split: Split, seed_epochs: Sequence[SeedEpoch], start: int, count: int
-    ) -> Tensor:
-        """Returns the noise of that name of `count` steps from `start` on: (S, R, B', F)."""
-        features = self.data.dims if name == "x" else self.z_dim
-        drawn = self._drawn(("noise", split, name), seed_epochs, (start, count, features))
-        if name in self.choices:
-            choice = self._drawn(("choice", split, name), seed_epochs, (start, count, 1))
-            drawn = torch.cat([drawn, choice], dim=2)
-        return self._moved(drawn)
-
-    def _drawn(
-        self, name: tuple[str, str, str], seed_epochs: Sequence[SeedEpoch], size: tuple[int, ...]
-    ) -> Tensor:
-        """Returns noise, or uniform numbers for a choice, of steps start on: (S, R, F, B')."""
-        start, count, features = size
-        shape = (count, len(seed_epochs), features, padded(self.batch_size))
-        drawn = torch.empty(shape)
-        keys = np.stack([key(*name, seed) for seed, _ in seed_epochs])
-        epochs = np.array([epoch for _, epoch in seed_epochs], Word)
-        fill(drawn.numpy(), self.batch_size, keys, epochs, start, name[0] == "noise")
-        drawn[..., self.batch_size :] = drawn[..., :1]
-        return drawn
-
     def _stack(self, drawn: dict[SeedEpoch, Tensor], seed_epochs: Sequence[SeedEpoch]) -> Tensor:
-        return self._moved(torch.stack([drawn[each] for each in seed_epochs], dim=1))
-
-    def _moved(self, stacked: Tensor) -> Tensor:
-        """Returns (S, R, F, B') on the device, with shape (S, R, B', F)."""
-        if self.device.type == "cuda":  # from pinned memory a copy doesn't wait for the device
-            stacked = stacked.pin_memory()
-        return stacked.to(self.device, non_blocking=True).mT
+        return moved(torch.stack([drawn[each] for each in seed_epochs], dim=1), self.device)

@@ -11,7 +11,8 @@ from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.base import Schedule
 from mimsweep.models.steps.choice import steps_for
-from mimsweep.models.steps.sampling import Sampler, SeedEpoch
+from mimsweep.models.steps.counted import SeedEpoch
+from mimsweep.models.steps.sampling import Sampler
 
 
 class Stack:

@@ -1,4 +1,4 @@
-"""Finds runs in checkpoints and takes them out, without torch: the orchestrator does, as it loads none."""
+"""Finds runs in checkpoints, and takes them out, without torch, which the orchestrator lacks."""
 
 import json
 import os
@@ -23,9 +23,13 @@ def keys_in(folder: Path) -> set[str]:
     keys: set[str] = set()
     for path in folder.glob("*.safetensors"):
         with suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
-            with safe_open(path, framework="np") as file:
-                keys |= {run["key"] for run in json.loads(file.metadata()[METADATA])}
+            keys |= _keys_of(path)
     return keys
+
+
+def _keys_of(path: Path) -> set[str]:
+    with safe_open(path, framework="np") as file:
+        return {run["key"] for run in json.loads(file.metadata()[METADATA])}
 
 
 def forget(folder: Path, keys: Collection[str]) -> None:

@@ -71,8 +71,8 @@ def _run(
             begun.recorder.forget(keys)
         if older := _older(sweep, checkpoints):
             view.say(
-                f"{sweep.name}: the checkpoints of {len(older)} runs are of an older mimsweep, with "
-                "other random numbers: these runs start anew"
+                f"{sweep.name}: the checkpoints of {len(older)} runs are of an older mimsweep, "
+                "with other random numbers: these runs start anew"
             )
         complete.update(begun.recorder.deliver(complete))
         todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from mimsweep.models.data.base import Split
 from mimsweep.models.losses.base import Noise
-from mimsweep.models.steps.sampling import Sampler, SeedEpoch
+from mimsweep.models.steps.counted import SeedEpoch
+from mimsweep.models.steps.sampling import Sampler
 
 
 def minibatches(

@@ -35,6 +35,7 @@ from mimsweep.models.nets.latent import Options
 from mimsweep.models.nets.mlp import Mlp
 from mimsweep.models.steps.adam import BETA1, BETA2, EPSILON, Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
+from mimsweep.models.steps.counted import Counted
 from mimsweep.models.steps.cpu.functions import RELU, SWISH, TANH
 from mimsweep.models.steps.cpu.kernel import MinibatchArrays, Problem, StackArrays, run_steps
 from mimsweep.models.steps.cpu.layers import Net
@@ -81,8 +82,9 @@ def test_steps(objective: Objective, weights: Tensor, batches: Minibatches) -> T
 def _problem(objective: Objective, beta: Tensor, batches: Minibatches) -> Problem:
     model = objective.model
     # The kernel checks no index.
+    assert isinstance(batches.source, Counted)
     assert batches.x.shape[-1] == model.x_dim
-    assert batches.noise.z.shape[-1] == model.z_dim
+    assert batches.source.features["z"] == model.z_dim
     encoder, end = _layout(model.encoder, 0)
     return Problem(
         encoder=encoder,
@@ -91,7 +93,7 @@ def _problem(objective: Objective, beta: Tensor, batches: Minibatches) -> Proble
         fixed_scale=model.fixed_encoder_scale,
         minimum=np.float32(model.min_scale),
         factors=factors(objective, beta),
-        both=objective.loss == "mim" and batches.noise.anchor is not None,
+        both=objective.loss == "mim" and "anchor" in batches.source.features,
         items=batches.items,
     )
 
@@ -132,11 +134,12 @@ def _layout(network: Mlp, start: int) -> tuple[Net, int]:
 
 
 def _batches(batches: Minibatches) -> MinibatchArrays:
-    noise = batches.noise
-    absent = noise.z[:0]
-    anchor = absent if noise.anchor is None else noise.anchor
-    noise_x = absent if noise.x is None else noise.x
-    return MinibatchArrays(*(_array(tensor.mT) for tensor in (batches.x, noise.z, anchor, noise_x)))
+    counted = batches.source
+    assert isinstance(counted, Counted)
+    names = ("z", "anchor", "x") if "anchor" in counted.features else ("z",) * 3
+    keys = np.stack([counted.keys(name) for name in names])
+    x = _array(batches.x.mT)
+    return MinibatchArrays(x, counted.features["z"], keys, counted.epochs, counted.first)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

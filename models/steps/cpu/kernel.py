@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mimsweep.models import elementary
+from mimsweep.models import elementary, philox
 from mimsweep.models.elementary import ZERO, Array, F
 from mimsweep.models.jit import compiled, njit
+from mimsweep.models.philox import CHUNK, Words, draw_rows
 from mimsweep.models.steps.cpu import functions as fused_math
 from mimsweep.models.steps.cpu import layers as fused_layers
 from mimsweep.models.steps.cpu.functions import (
@@ -65,12 +66,21 @@ class Problem(NamedTuple):
 
 
 class MinibatchArrays(NamedTuple):
-    """Minibatches and their noise, with shape (S, R, ·, n); the last two if there are `both`."""
+    """S minibatches, and what their noise is drawn from: z; if there are `both` anchor, noise_x.
+
+    Attributes:
+        x: with shape (S, R, D, n).
+        z_dim: Z.
+        keys: of the three, with shape (3, R, 2).
+        epochs: with shape (R,).
+        first: number of the first minibatch.
+    """
 
     x: Array
-    z: Array
-    anchor: Array
-    noise_x: Array
+    z_dim: int
+    keys: Words
+    epochs: Words
+    first: int
 
 
 class StackArrays(NamedTuple):
@@ -209,18 +219,24 @@ def _of_sources(sources: int) -> Callable[..., Array]:
     ) -> Array:
         """Makes S steps, or tests on S minibatches; returns sums of losses with shape (R,)."""
         _ = sources
-        steps, runs, _, n = batches.x.shape
+        steps, runs, x_dim, n = batches.x.shape
         totals, g = np.zeros(runs, F), np.zeros(state.weights.shape[1], F)
         spaces = (_workspace(problem, True, n), _workspace(problem, False, n))
-        count = 2 if problem.both else 1
+        noise_z, anchors = _zeros((batches.z_dim, n)), _zeros((batches.z_dim, n))
+        noise_x = _zeros((x_dim, n))
+        room, count = _zeros((CHUNK,)), 2 if problem.both else 1
         for r in range(runs):
-            w = state.weights[r]
+            w, epoch = state.weights[r], batches.epochs[r]
             for s in range(steps):
                 g[:] = ZERO
+                for kind, noise in enumerate((noise_z, anchors, noise_x)):
+                    if kind == 0 or problem.both:
+                        k0, k1 = batches.keys[kind, r, 0], batches.keys[kind, r, 1]
+                        draw_rows(noise, problem.items, room, batches.first + s, epoch, k0, k1)
                 for d in range(count):
-                    x, noise = batches.x[s, r], batches.z[s, r]
+                    x, noise = batches.x[s, r], noise_z
                     if d == 1:
-                        x, noise = batches.anchor[s, r], batches.noise_x[s, r]
+                        x, noise = anchors, noise_x
                     loss = _loss(problem, problem.factors[r, d], spaces[d], w, x, noise)
                     totals[r] += loss / F(count)
                     if learn:
@@ -236,4 +252,4 @@ def _checksum(*modules: ModuleType) -> int:
     return zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
 
 
-run_steps = _of_sources(_checksum(elementary, fused_layers, fused_math))
+run_steps = _of_sources(_checksum(elementary, philox, fused_layers, fused_math))

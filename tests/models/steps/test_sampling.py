@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mimsweep.models.layout import padded
 from mimsweep.models.losses.base import Noise
-from mimsweep.models.steps.sampling import ITEMS_AT_ONCE, Sampler, SeedEpoch
+from mimsweep.models.steps.counted import SeedEpoch
+from mimsweep.models.steps.sampling import ITEMS_AT_ONCE, Sampler
 from mimsweep.models.streams import generator
 from tests.models.minibatches import minibatches
 

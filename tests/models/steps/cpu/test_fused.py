@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import cycle, product
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps import eager
 from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
+from mimsweep.models.steps.counted import Counted
 from mimsweep.models.steps.cpu import fused
+from mimsweep.models.streams import normals
 from tests.paths import ROOT
 
 RUNS, LR = 3, 1e-3
@@ -49,7 +50,7 @@ class Case:
     weights: Tensor
     adam: Adam
     x: Tensor
-    noise: Noise
+    counted: Counted
     beta: Tensor
     items: int
 
@@ -57,30 +58,40 @@ class Case:
         runs = len(self.weights)
         coefficients = self.adam.coefficients([LR] * runs, [0] * runs, len(self.x))
         schedule = Schedule(self.beta, *coefficients)
-        return steps.train_steps(self.objective, self.weights, self.adam, self.part, schedule)
+        part = self.part(steps)
+        return steps.train_steps(self.objective, self.weights, self.adam, part, schedule)
 
     def test(self, steps: Any) -> Tensor:
-        return steps.test_steps(self.objective, self.weights, self.part)
+        return steps.test_steps(self.objective, self.weights, self.part(steps))
 
-    @property
-    def part(self) -> Minibatches:
-        return Minibatches(self.x, self.noise, self.items)
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Case":
-        """The same with every tensor (S, R, ·, ·) of the data changed."""
-        parts = {f.name: getattr(self.noise, f.name) for f in fields(Noise)}
-        noise = {name: None if t is None else change(t) for name, t in parts.items()}
-        return replace(self, x=change(self.x), noise=Noise(**noise))  # type: ignore[arg-type]
+    def part(self, steps: Any) -> Minibatches:
+        """Fused steps draw their noise; eager ones are given it, in the precision of all else."""
+        if steps is fused:
+            return Minibatches(self.x, self.counted, self.items)
+        parts = vars(self.counted.drawn(CPU)).items()
+        noise = {name: None if t is None else t.to(self.x) for name, t in parts}
+        return Minibatches(self.x, Noise(**noise), self.items)  # type: ignore[arg-type]
 
     def rows(self, rows: list[int]) -> "Case":
-        part = self.map(lambda t: t[:, rows].mT.contiguous().mT)
-        adam = self.adam.rows(torch.tensor(rows))
-        return replace(part, weights=self.weights[rows], adam=adam, beta=self.beta[rows])
+        seed_epochs = [self.counted.seed_epochs[row] for row in rows]
+        return replace(
+            self,
+            x=self.x[:, rows].mT.contiguous().mT,
+            counted=replace(self.counted, seed_epochs=seed_epochs),
+            adam=self.adam.rows(torch.tensor(rows)),
+            weights=self.weights[rows],
+            beta=self.beta[rows],
+        )
 
     def double(self) -> "Case":
-        part = self.map(Tensor.double)
         weights = self.weights.detach().double()
-        return replace(part, weights=weights, adam=Adam.zeros(weights), beta=self.beta.double())
+        return replace(
+            self,
+            x=self.x.double(),
+            weights=weights,
+            adam=Adam.zeros(weights),
+            beta=self.beta.double(),
+        )
 
 
 def case_of(
@@ -89,17 +100,14 @@ def case_of(
     model = LatentModel(d, z, h, layers, act, 0.02, fixed_encoder_scale=loss == "ae")
     objective = make_objective(loss, model, inv_h)
     weights = torch.cat([initial_weights(model.shapes(), seed) for seed in range(RUNS)])
-    torch.manual_seed(h + items)
-
-    def draw(features: int) -> Tensor:
-        drawn = torch.randn(steps, RUNS, features, padded(items))
-        drawn[..., items:] = drawn[..., :1]
-        return drawn.mT
-
-    noise = Noise(draw(z), draw(z), draw(d)) if loss == "mim" else Noise(draw(z))
+    x = normals(("x", h, items), (steps, RUNS, d, padded(items)))
+    x[..., items:] = x[..., :1]
+    features = {"z": z, "anchor": z, "x": d} if loss == "mim" else {"z": z}
+    seed_epochs = [(seed, h) for seed in range(RUNS)]
+    counted = Counted(features, frozenset(), "train", seed_epochs, 3, steps, items)
     # At β = 1 log p(x|z) cancels from A-MIM − H: what autograd then has in float32 is rounding.
     beta = torch.tensor([[0.25], [0.5], [0.9 if (loss, inv_h) == ("amim", True) else 1.0]])
-    return Case(objective, weights, Adam.zeros(weights), draw(d), noise, beta, items)
+    return Case(objective, weights, Adam.zeros(weights), x.mT, counted, beta, items)
 
 
 def copy(part: Case) -> Case:

@@ -5,8 +5,9 @@ import torch
 
 from mimsweep.models.data.loading import load
 from mimsweep.models.steps import eager
+from mimsweep.models.steps.counted import SeedEpoch
 from mimsweep.models.steps.gpu import graphs
-from mimsweep.models.steps.sampling import Sampler, SeedEpoch
+from mimsweep.models.steps.sampling import Sampler
 from mimsweep.models.training.cohort import Cohort
 from mimsweep.models.training.runs import Run
 from mimsweep.models.training.stack import Stack
