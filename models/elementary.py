@@ -24,13 +24,12 @@ elementwise = njit(fastmath={"contract", "nsz"}, **COMPILED)
 
 ZERO, HALF, ONE = F(0), F(0.5), F(1)
 
-# tanh x = x P(x²)/Q(x²) up to the edge, where it is 1 − 2⁻²²: Eigen's approximation.
+# tanh x = x P(x²)/Q(x²) up to the edge, where it is 1 − 2⁻²²: minimax, of a relative error of 1.3e-7.
 EDGE = F(7.90531110763549805)
-P0, P1, P2 = F(4.89352455891786e-03), F(6.37261928875436e-04), F(1.48572235717979e-05)
-P3, P4, P5 = F(5.12229709037114e-08), F(-8.60467152213735e-11), F(2.00018790482477e-13)
-P6 = F(-2.76076847742355e-16)
-Q0, Q1, Q2 = F(4.89352518554385e-03), F(2.26843463243900e-03), F(1.18534705686654e-04)
-Q3 = F(1.19825839466702e-06)
+P0, P1 = F(0.9999998807907104), F(0.1293395608663559)
+P2, P3 = F(0.00295997504144907), F(1.1526361049618572e-05)
+Q1, Q2 = F(0.46267181634902954), F(0.02385205402970314)
+Q3, Q4 = F(0.00023994110233616084), F(2.490776296326658e-07)
 
 # exp x = 2ⁿ exp r, n = round(x/ln 2), |r| <= ½ ln 2; ln 2 in two parts, polynomial: Cephes.
 MAGIC, MAGIC_BITS = F(12582912), Int(0x4B400000)  # 1.5·2²³ leaves no bits for a fraction
@@ -55,8 +54,8 @@ def tanh(x: np.float32) -> np.float32:
     x = EDGE if x > EDGE else x
     x = -EDGE if x < -EDGE else x
     s = x * x
-    p = (((((P6 * s + P5) * s + P4) * s + P3) * s + P2) * s + P1) * s + P0
-    return x * p / (((Q3 * s + Q2) * s + Q1) * s + Q0)
+    p = ((P3 * s + P2) * s + P1) * s + P0
+    return x * p / ((((Q4 * s + Q3) * s + Q2) * s + Q1) * s + ONE)
 
 
 @elementwise

@@ -132,22 +132,20 @@ def _add_gradient(
     g: Array, at: int, outputs: int, inputs: int, delta: Array, rows: Rows, x: Array
 ) -> None:
     """Adds to a layer's gradient what some rows of δ give: δ xᵀ and Σ_items δ."""
-    for o in range(rows[0], rows[1]):
-        total = ZERO
-        for b in range(delta.shape[1]):
-            total += delta[o, b]
-        g[at + outputs * inputs + o] += total
-    k = 0
+    bias = at + outputs * inputs
+    if inputs % 2 == 0:
+        _dot2(delta, rows, x, 0, g, at, inputs, bias)
+        k = 2
+    else:
+        _dot1(delta, rows, x, g, at, inputs, bias)
+        k = 1
     while k < inputs:
         if k + 8 <= inputs:
             _dot8(delta, rows, x, k, g, at + k, inputs)
             k += 8
-        elif k + 2 <= inputs:
-            _dot2(delta, rows, x, k, g, at + k, inputs)
-            k += 2
         else:
-            _dot1(delta, rows, x, k, g, at + k, inputs)
-            k += 1
+            _dot2(delta, rows, x, k, g, at + k, inputs, -1)
+            k += 2
 
 
 @inner
@@ -169,23 +167,32 @@ def _dot8(delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: i
 
 
 @inner
-def _dot2(delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: int) -> None:
+def _dot2(
+    delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: int, bias: int
+) -> None:
+    """As `_dot8`, i < 2; adds Σ_items δ[o] to g[bias + o], but where bias is −1."""
     for o in range(rows[0], rows[1]):
-        s0 = s1 = ZERO
+        s0 = s1 = total = ZERO
         for b in range(delta.shape[1]):
             s0 += delta[o, b] * x[k, b]
             s1 += delta[o, b] * x[k + 1, b]
+            total += delta[o, b]
         g[at + o * down] += s0
         g[at + o * down + 1] += s1
+        if bias >= 0:
+            g[bias + o] += total
 
 
 @inner
-def _dot1(delta: Array, rows: Rows, x: Array, k: int, g: Array, at: int, down: int) -> None:
+def _dot1(delta: Array, rows: Rows, x: Array, g: Array, at: int, down: int, bias: int) -> None:
+    """As `_dot2`, of the first input alone."""
     for o in range(rows[0], rows[1]):
-        s = ZERO
+        s = total = ZERO
         for b in range(delta.shape[1]):
-            s += delta[o, b] * x[k, b]
+            s += delta[o, b] * x[0, b]
+            total += delta[o, b]
         g[at + o * down] += s
+        g[bias + o] += total
 
 
 @inner
