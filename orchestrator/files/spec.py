@@ -49,6 +49,12 @@ class RunSpec(RunFields):
         """The keys that it had by older versions, the first one first."""
         return [self._key(version) for version in range(1, self._version)]
 
+    def key_among(self, keys: Collection[str]) -> str:
+        """Returns its key by the newest version that is among `keys`; today's if none is."""
+        if self.run_key in keys:
+            return self.run_key
+        return next((key for key in reversed(self.older_keys) if key in keys), self.run_key)
+
     @property
     def _version(self) -> int:
         return IMAGES_VERSION if self.of_images else SPEC_VERSION

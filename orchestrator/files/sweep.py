@@ -71,20 +71,23 @@ class Sweep:
         return f"{len(self.runs)} runs"
 
     def others(self, complete: Collection[str]) -> str:
-        """Returns a line on complete runs that are not of this file; empty if there are none.
+        """Returns lines on complete runs that are not of this file, or are of an older version.
 
         Args:
             complete: the run_key of each complete run in the experiment.
         """
-        others = {*complete} - {run.run_key for run in self.runs}
+        present = {*complete}
+        others = present - {run.run_key for run in self.runs}
         if not others:
             return ""
-        older = len(others & {key for run in self.runs for key in run.older_keys})
-        why = f"; {older} of them by an older mimsweep, with other random numbers" if older else ""
-        return (
-            f"{self.name}: complete runs in the store that are not of this file as it is given now,"
-            f" and left out: {len(others)}{why}"
-        )
+        older = others & {run.key_among(present) for run in self.runs}
+        left = "that are not of this file as it is given now, and left out"
+        read = "by an older mimsweep, with other random numbers, which are read but trained anew"
+        lines = {
+            f"{self.name}: complete runs in the store {left}": len(others - older),
+            f"{self.name}: complete runs in the store {read}": len(older),
+        }
+        return "\n".join(f"{line}: {count}" for line, count in lines.items() if count)
 
 
 class _Document(BaseModel):

@@ -81,8 +81,9 @@ def picked_images(study: Study) -> dict[str, dict[Column, tuple[RunSpec, str]]]:
 
     Of each combination of what varies in a data set, the lowest seed.
     """
-    by_key = {run.run_key: run for run in study.sweep.runs}
     table = study.table
+    keys = {*table["run_key"]}
+    by_key = {run.key_among(keys): run for run in study.sweep.runs}
     table = table[[by_key[key].of_images for key in table["run_key"]]]
     if table.empty:
         return {}

@@ -21,7 +21,10 @@ def judge(sweep: Sweep, complete: pd.DataFrame) -> list[Judgement]:
         sweep: with its claims.
         complete: a row per complete run, from `Tracking.frame`.
     """
-    planned = pd.DataFrame([{"run_key": run.run_key, **run.model_dump()} for run in sweep.runs])
+    keys = {*complete["run_key"]}
+    planned = pd.DataFrame(
+        [{"run_key": run.key_among(keys), **run.model_dump()} for run in sweep.runs]
+    )
     return statistics.judge([_claim(claim) for claim in sweep.claims], planned, complete)
 
 

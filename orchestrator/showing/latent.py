@@ -44,8 +44,9 @@ def picked(study: Study) -> dict[Column, tuple[RunSpec, str]]:
 
     Of each value of the hue field, and of the first, second and last value of x, the first seed.
     """
-    by_key = {run.run_key: run for run in study.sweep.runs}
     table = study.table
+    keys = {*table["run_key"]}
+    by_key = {run.key_among(keys): run for run in study.sweep.runs}
     drawn = table[[drawable(by_key[key]) for key in table["run_key"]]]
     if drawn.empty:
         return {}

@@ -24,12 +24,11 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
     """
     columns = [*IDENTITY, *RunSpec.model_fields, *TABLE_METRICS]
     others = [name for name in frame.columns if name not in columns and name not in EPOCH_METRICS]
-    keys = [run.run_key for run in runs]
     rows = frame.set_index("run_key", drop=False)
-    rows = rows.loc[[key for key in keys if key in rows.index]]
+    specs = {run.key_among(rows.index): run for run in runs}
+    rows = rows.loc[[key for key in specs if key in rows.index]]
     rows = rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
     # A run stored by an older version has no params of newer fields: it has their defaults.
-    specs = {run.run_key: run for run in runs}
     values = {
         field: [getattr(specs[key], field) for key in rows["run_key"]]
         for field in RunSpec.model_fields
@@ -48,14 +47,15 @@ def stored_runs(frame: pd.DataFrame) -> list[RunSpec]:
     for key, row in zip(frame["run_key"], _plain(frame[fields].to_dict("records")), strict=True):
         with suppress(ValidationError):
             run = RunSpec.model_validate(row, strict=False)
-            if run.run_key == key:
+            if key in (run.run_key, *run.older_keys):
                 runs.append(run)
     return runs
 
 
 def unread(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> list[str]:
     """Returns what is to be told of the rows that `stored_runs` made no run of."""
-    keys = {run.run_key for run in runs}
+    there = {*frame["run_key"]}
+    keys = {run.key_among(there) for run in runs}
     why = "its fields in the store are of another version, or were edited"
     return [
         f"{name} (MLflow run {run_id}): {why}"

