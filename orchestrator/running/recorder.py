@@ -20,6 +20,7 @@ from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.running.calls import Calls
 from mimsweep.orchestrator.running.progress import duration
 from mimsweep.orchestrator.running.spool import Result, Row, Spool
+from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS
 from mimsweep.orchestrator.tracking.runs import PROFILE, SNAPSHOTS, WEIGHTS, Status
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -61,6 +62,7 @@ class Recorder:
         self._epochs: dict[str, list[Row]] = {}
         self._stored: dict[str, int] = {}
         self._refused: dict[str, str] = {}
+        self._hurried = False
         self._flushed = self._beaten = time.monotonic()
 
     @property
@@ -177,6 +179,7 @@ class Recorder:
             TrackingError: it took nothing for longer, or refused; the spool keeps what it did not
                 take.
         """
+        self._hurried = STOP.asked is not None
         for run_key in list(self._epochs):
             self._flush(run_key)
 
@@ -266,13 +269,15 @@ class Recorder:
     def _flush(self, run_key: str) -> None:
         epochs, first, at = self._epochs.get(run_key, []), self._stored.get(run_key, 0), _now()
         rows = epochs[first:]
+
+        def store(run_id: str) -> None:
+            # Told to stop, a run that has not ended is to be closed: the next start tells them all.
+            if not self._hurried:
+                self._tracking.log_epochs(run_id, rows, at)
+
         if rows:
             self._stored[run_key] = len(epochs)
-            self._calls.add(
-                lambda: self._about(
-                    run_key, lambda run_id: self._tracking.log_epochs(run_id, rows, at)
-                )
-            )
+            self._calls.add(lambda: self._about(run_key, store))
 
 
 def _now() -> int:
