@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-MODELS_MAY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "PIL", "filelock"}
+MODELS_MAY = {
+    "torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "triton", "PIL", "filelock"
+}  # fmt: skip
 ENGINES = "mimsweep.orchestrator.engines"
 IN_WORKERS = {f"{ENGINES}.{name}" for name in ("worker", "training", "checkpoint", "measuring")}
 MAX_LINES = 300
