@@ -16,6 +16,7 @@ from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.running import recorder as recorder_module
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Result, Spool
+from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.runs import PROFILE
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 
@@ -160,6 +161,20 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_told_to_stop_it_closes_runs_and_leaves_their_epochs(
+    recorder: Recorder, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a store that lags behind quick training leaves them RUNNING."""
+    recorder.create(RUNS[:2]).result()
+    ids = list(recorder.open.values())
+    for number in range(1, 20_001):  # takes SQLite many seconds
+        recorder.epoch(epoch(RUNS[0], number))
+    monkeypatch.setattr(STOP, "asked", time.monotonic())
+    recorder.close("KILLED", {}, 30.0)
+    assert [client.get_run(run_id).info.status for run_id in ids] == ["KILLED"] * 2
+    assert losses(client, ids[0]) == []
 
 
 def test_an_outage_is_told_and_borne(
