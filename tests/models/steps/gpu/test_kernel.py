@@ -10,6 +10,8 @@ import pytest
 
 from tests.paths import ROOT
 
+pytest.importorskip("triton", reason="this torch came without Triton")
+
 
 @pytest.fixture(scope="module")
 def interpreted() -> dict[str, Any]:
