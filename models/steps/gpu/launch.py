@@ -15,7 +15,7 @@ from mimsweep.models.steps.counted import Counted
 from mimsweep.models.steps.cpu.fused import ACTIVATIONS, factors
 from mimsweep.models.steps.gpu.kernel import epoch_of_runs
 
-TILE, BLOCK, LEAST_FEATURES, LEAST_ITEMS, WARPS = 32, 1024, 16, 128, 8
+TILE, BLOCK, LEAST_FEATURES, LEAST_ITEMS, WARPS = 16, 1024, 16, 128, 8
 
 
 def train_steps(

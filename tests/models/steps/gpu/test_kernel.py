@@ -13,10 +13,10 @@ from tests.paths import ROOT
 pytest.importorskip("triton", reason="this torch came without Triton")
 
 
-@pytest.fixture(scope="module")
-def interpreted() -> dict[str, Any]:
+def found(module: str, *arguments: str) -> dict[str, Any]:
+    """What a module of this folder prints, run in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.models.steps.gpu.interpreted"],
+        [sys.executable, "-m", f"tests.models.steps.gpu.{module}", *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -24,8 +24,13 @@ def interpreted() -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, Any]:
+    return found("interpreted")
 
 
 @pytest.mark.xdist_group("triton")
@@ -45,3 +50,13 @@ def test_steps_are_those_of_autograd_in_float64(interpreted: dict[str, Any]) -> 
         assert tested < 2e-5, case
         assert trained < 2e-5, case
         assert gradient < 2e-5, case
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_it_compiles_for_gpus_that_are_not_here(capability: int) -> None:
+    """Shared memory is far below what two programs a processor have; few registers are spilled."""
+    used = found("compiled", str(capability))
+    print(f"sm_{capability}: {used}")
+    assert used["registers"] <= 255
+    assert used["spilled"] <= 2048
+    assert used["shared"] <= 80_000
