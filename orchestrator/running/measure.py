@@ -51,7 +51,8 @@ def measure_sweep(
     store = Tracking(uri, create=False).require()
     store.require_artifacts(sweep.name)
     complete = store.complete(sweep.name)
-    runs = [run for run in sweep.runs if run.key_among(complete) in complete]
+    keys = {run: run.key_among(complete) for run in sweep.runs}
+    runs = [run for run, key in keys.items() if key in complete]
     check_data(batch_sizes(runs), data_dir)
     count = min(workers or len(os.sched_getaffinity(0)), len(runs))
     if not count:
@@ -61,7 +62,7 @@ def measure_sweep(
         Processes(count, _prepare) as pool,
     ):
         place = Place("cpu", data_dir, Path(passes), checkpoint_seconds=0.0)
-        run_ids = [complete[run.key_among(complete)] for run in runs]
+        run_ids = [complete[keys[run]] for run in runs]
         each = pool.map(partial(_measured, uri=uri, place=place), runs, run_ids)
         for run, run_id, found in zip(runs, run_ids, each, strict=True):
             if isinstance(found, str):

@@ -82,8 +82,7 @@ def picked_images(study: Study) -> dict[str, dict[Column, tuple[RunSpec, str]]]:
     Of each combination of what varies in a data set, the lowest seed.
     """
     table = study.table
-    keys = {*table["run_key"]}
-    by_key = {run.key_among(keys): run for run in study.sweep.runs}
+    by_key = study.by_key
     table = table[[by_key[key].of_images for key in table["run_key"]]]
     if table.empty:
         return {}

@@ -61,6 +61,12 @@ class Study:
         metrics = table.select_dtypes("float").columns
         return table[[name for name in table.columns if name in ours or name in metrics]]
 
+    @property
+    def by_key(self) -> dict[str, RunSpec]:
+        """The runs of the sweep, by the key that the table has of each."""
+        keys = {*self.table["run_key"]}
+        return {run.key_among(keys): run for run in self.sweep.runs}
+
     @cached_property
     def artifacts(self) -> Artifacts:
         """What reads the runs' artifacts, and knows which were missing."""
