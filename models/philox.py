@@ -99,7 +99,7 @@ def chunk_normals(
 def draw_rows(
     out: Array, items: int, space: Array, step: int, epoch: int, k0: np.uint32, k1: np.uint32
 ) -> None:
-    """Sets out, with shape (F, N), to normals of its items; columns beyond repeat the first.
+    """Sets the first items of out, with shape (F, N), to standard normals.
 
     Args:
         out: gets a row for each row of the counter.
@@ -115,8 +115,6 @@ def draw_rows(
             chunk_normals(space, start // CHUNK, row, step, epoch, k0, k1)
             for i in range(min(CHUNK, items - start)):
                 out[row, start + i] = space[i]
-        for i in range(items, out.shape[1]):
-            out[row, i] = out[row, 0]
 
 
 @elementwise
@@ -139,19 +137,16 @@ def fill(out: Array, items: int, keys: Words, epochs: Words, first_step: int, no
     """
     steps, runs, rows, _ = out.shape
     words, normals = np.empty(CHUNK, Word), np.empty(CHUNK, F)
-    for s, r, row in np.ndindex(steps, runs, rows):
-        k0, k1, target = keys[r, 0], keys[r, 1], out[s, r, row]
-        for chunk in range((items + CHUNK - 1) // CHUNK):
-            at = chunk * CHUNK
-            count = min(CHUNK, items - at)
-            if normal:
-                chunk_normals(normals, chunk, row, first_step + s, epochs[r], k0, k1)
-                for i in range(count):
-                    target[at + i] = normals[i]
-            else:
-                chunk_words(words, chunk, row, first_step + s, epochs[r], k0, k1)
-                for i in range(count):
-                    target[at + i] = unit(words[i])
+    for s, r in np.ndindex(steps, runs):
+        step, epoch, k0, k1 = first_step + s, epochs[r], keys[r, 0], keys[r, 1]
+        if normal:
+            draw_rows(out[s, r], items, normals, step, epoch, k0, k1)
+            continue
+        for row in range(rows):
+            for start in range(0, items, CHUNK):
+                chunk_words(words, start // CHUNK, row, step, epoch, k0, k1)
+                for i in range(min(CHUNK, items - start)):
+                    out[s, r, row, start + i] = unit(words[i])
 
 
 @compiled

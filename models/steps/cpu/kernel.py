@@ -233,6 +233,8 @@ def _of_sources(sources: int) -> Callable[..., Array]:
                     if kind == 0 or problem.both:
                         k0, k1 = batches.keys[kind, r, 0], batches.keys[kind, r, 1]
                         draw_rows(noise, problem.items, room, batches.first + s, epoch, k0, k1)
+                        for b in range(problem.items, n):
+                            noise[:, b] = noise[:, 0]
                 for d in range(count):
                     x, noise = batches.x[s, r], noise_z
                     if d == 1:
