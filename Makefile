@@ -75,10 +75,10 @@ bench-peers: $(READY) ## measure an epoch against JAX, in an environment of its 
 	test -x build/jax/bin/python || { python3 -m venv build/jax && build/jax/bin/pip install --quiet jax==0.10.2; }
 	$(BIN)/python benchmarks/peers.py --jax build/jax/bin/python --wide
 
-bench-gpu: $(READY) ## measure steps on a GPU, then the study's 720 runs with four workers on it
+bench-gpu: $(READY) ## measure steps on a GPU, then the study's 720 runs on it
 	$(BIN)/python benchmarks/step.py --device cuda --runs 1 10 100 1000
 	rm -rf build/study-gpu
-	$(BIN)/python benchmarks/study.py --folder build/study-gpu --device cuda --workers 4
+	$(BIN)/python benchmarks/study.py --folder build/study-gpu --device cuda
 
 study: $(READY) ## train the study's 720 toy runs from nothing to figures, tell the cost; 200 more, compare
 	rm -rf build/study

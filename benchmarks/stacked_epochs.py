@@ -27,7 +27,7 @@ def trainer(shape: Shape) -> Callable[[int], float]:
     def train(epoch: int) -> float:
         seed_epochs = [(seed, epoch) for seed in seeds]
         stack.train_epoch(seed_epochs, [rate(epoch)] * shape.runs, [1.0] * shape.runs)
-        return sum(stack.test_epoch(seed_epochs)) / shape.runs
+        return float(stack.test_epoch(seed_epochs).mean())
 
     return train
 

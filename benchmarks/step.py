@@ -1,4 +1,4 @@
-"""Measures a training step: a plain loop, torch on a stack, fused loops, CUDA graphs.
+"""Measures a training step: a plain loop, torch on a stack, fused loops, on a GPU the kernel.
 
     python benchmarks/step.py [--device cuda] [--mid-dim 5 50 500] [--model vae mim] [--runs 1 10]
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from machine import in_one_thread, machine, table
 
 STEPS, BATCH, Z_DIM = 78, 128, 2
-IMPLEMENTATIONS = {"cpu": ("plain", "eager", "fused"), "cuda": ("plain", "eager", "graphs")}
+IMPLEMENTATIONS = {"cpu": ("plain", "eager", "fused"), "cuda": ("plain", "eager", "kernel")}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,6 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     from mimsweep.models.steps.base import Minibatches, Schedule, Steps
     from mimsweep.models.steps.counted import Counted
     from mimsweep.models.steps.cpu import fused
-    from mimsweep.models.steps.gpu import graphs
 
     runs, device = shape.runs, shape.device
     latent = LatentModel(shape.x_dim, Z_DIM, shape.mid_dim, 2, "tanh", 1e-6)
@@ -89,10 +88,13 @@ def stacked(implementation: str, shape: Shape) -> Callable[[], object]:
     decoded = {"anchor": Z_DIM, "x": shape.x_dim} if shape.model == "mim" else {}
     seed_epochs = [(seed, 1) for seed in range(runs)]
     noise = Counted({"z": Z_DIM, **decoded}, frozenset(), "train", seed_epochs, 0, STEPS, BATCH)
-    schedule = Schedule(torch.ones(runs, 1, device=device), *coefficients)
+    schedule = Schedule(torch.ones(runs, 1), *coefficients)
     objective, part = make_objective(shape.model, latent), Minibatches(x, noise, BATCH)
-    every: dict[str, Steps] = {"eager": eager, "fused": fused, "graphs": graphs.Graphs()}
-    steps = every[implementation]
+    steps: Steps = eager if implementation == "eager" else fused
+    if implementation == "kernel":
+        from mimsweep.models.steps.gpu import launch
+
+        steps = launch
     return lambda: steps.train_steps(objective, weights, adam, part, schedule)
 
 

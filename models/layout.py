@@ -33,6 +33,13 @@ def feature_major(x: Tensor) -> Tensor:
     return x.mT.contiguous().mT
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Returns a tensor of the CPU on a device, a copy unless it's the same, not waited for."""
+    if device.type == "cuda":  # from other memory a copy waits for all that the device has to do
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def named_views(flat: Tensor, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
     """Returns the weights of `shapes` as views, with shape (R, *shape), of flat (R, P)."""
     views, start = {}, 0

@@ -2,24 +2,26 @@
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from mimsweep.orchestrator.costs import (
+    CPU_SPEED,
+    FASTER,
+    LIMITS,
+    cohort_limit,
+    image_epoch,
+    image_likelihood,
+    stack_cost,
+)
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.choices import data_dim
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 
 agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
 """Returns what the runs of a cohort agree on, of a run."""
-
-_CPU_SPEED = 1e10
-"""Multiplications that a CPU's core does in a second, with all that comes beside."""
-
-_FASTER = {"cpu": 1, "cuda": 20}
-"""How much faster a device is than such a core, at least."""
 
 _SLOWER = 4
 """How much slower than estimated a cohort may be that is alive: other work may share the device."""
@@ -27,28 +29,24 @@ _SLOWER = 4
 _SHORTEST_SILENCE = 1800.0
 """Seconds that any cohort may take until the first sign of life: data may have to be made."""
 
-# Measured on a CPU, in multiplications: what a step of a stack costs whatever its
-# size, an epoch of a run beside its steps (data, noise, test), a run beside its epochs (measures).
-_STEP, _EPOCH, _RUN = 10_000, 10_000_000, 1_000_000_000
-
 _SHORT = 20_000_000_000
 """A cohort of two seconds or so: to split it would cost more than it gains."""
 
-# Passes through encoder and decoder that a step takes, in those of a VAE.
-_MODEL_FACTOR = {"mim": 2.0}
 
-# Multiplications for an item by an image model, all of it, q(z2|x) alone, p(x|z1,z2) alone.
-_IMAGE_LAYERS = {"convhvae": (230e6, 30e6, 180e6), "pixelhvae": (260e6, 30e6, 210e6)}
-_IMAGE_ITEMS = (50_000, 10_000)  # of training and test sets, or so
-
-# Of a device: bytes that the activations of a cohort may take, and runs that it may have.
-# On a CPU they should stay in a core's share of the cache; on a GPU, far within its memory.
-_LIMITS = {"cpu": (16 * 2**20, 64), "cuda": (8 * 2**30, 1024)}
+def by_agreement(runs: Iterable[RunSpec]) -> list[list[RunSpec]]:
+    """Returns runs in groups that agree in all fields but `VARIES_IN_COHORT`."""
+    groups: dict[tuple[object, ...], list[RunSpec]] = {}
+    for run in runs:
+        groups.setdefault(agreement(run), []).append(run)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
 class PlannedCohort:
-    """Runs to be trained in one stack: they agree in all fields but `VARIES_IN_COHORT`."""
+    """Runs to be trained together, as one stack; on a GPU as several, side by side.
+
+    The runs of a stack agree in all fields but `VARIES_IN_COHORT`.
+    """
 
     runs: tuple[RunSpec, ...]
 
@@ -77,7 +75,9 @@ class PlannedCohort:
         first = self.runs[0]
         inv_h = " inv_h" if first.inv_h else ""
         shape = f"z{first.z_dim}" if first.of_images else f"z{first.z_dim} m{first.mid_dim}"
-        return f"{first.model}{inv_h} {first.dataset} {shape} ×{self.size}"
+        others = len(by_agreement(self.runs)) - 1
+        more = f" and {others} other shapes" if others else ""
+        return f"{first.model}{inv_h} {first.dataset} {shape}{more} ×{self.size}"
 
     @property
     def cost(self) -> float:
@@ -86,14 +86,7 @@ class PlannedCohort:
         Epochs × items × parameters of each run, and what comes beside. Early stopping is not
         foreseen.
         """
-        first = self.runs[0]
-        if first.of_images:
-            return sum(map(_image_cost, self.runs))
-        items = 60_000 if first.dataset.startswith("pca-") else 10_000
-        per_epoch = items * _parameters(first) * _MODEL_FACTOR.get(first.model, 1.0) + _EPOCH
-        epochs = [run.epochs for run in self.runs]
-        steps = max(epochs) * (items // first.batch_size)
-        return sum(epochs) * per_epoch + self.size * _RUN + steps * _STEP
+        return sum(map(stack_cost, by_agreement(self.runs)))
 
     def longest_silence(self, device: str) -> float:
         """Returns seconds in which it ends an epoch or measures a run, even on a slow machine.
@@ -102,10 +95,10 @@ class PlannedCohort:
             device: "cpu" or "cuda".
         """
         if self.runs[0].of_images:
-            most = max(max(_image_epoch(run), _image_likelihood(run)) for run in self.runs)
+            most = max(max(image_epoch(run), image_likelihood(run)) for run in self.runs)
         else:
             most = self.cost / max(run.epochs for run in self.runs)
-        slow = _SLOWER * most / (_CPU_SPEED * _FASTER[device])
+        slow = _SLOWER * most / (CPU_SPEED * FASTER[device])
         return max(_SHORTEST_SILENCE, float(round(slow)))
 
     def halves(self) -> tuple["PlannedCohort", "PlannedCohort"]:
@@ -138,7 +131,7 @@ class Plan:
         Most runs stop early, but other work may share the cores.
         """
         costs = [cohort.cost for cohort in self.cohorts]
-        return max(sum(costs) / max(slots, 1), max(costs, default=0.0)) / _CPU_SPEED
+        return max(sum(costs) / max(slots, 1), max(costs, default=0.0)) / CPU_SPEED
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep plan --json` prints."""
@@ -178,22 +171,18 @@ def plan(
     if cohort_size is not None and cohort_size < 1:
         raise SpecError(f"cohort size: {cohort_size} is not allowed; it must be at least 1")
     done_keys = frozenset(complete)
-    done: list[RunSpec] = []
-    groups: dict[tuple[object, ...], list[RunSpec]] = {}
-    for run in runs:
-        if run.run_key in done_keys:
-            done.append(run)
-        else:
-            groups.setdefault(agreement(run), []).append(run)
+    done = tuple(run for run in runs if run.run_key in done_keys)
     cohorts = [
         PlannedCohort(chunk)
-        for group in groups.values()
+        for group in by_agreement(run for run in runs if run.run_key not in done_keys)
         for chunk in _chunks(group, cohort_size or cohort_limit(group[0], device))
     ]
     if cohort_size is None and device == "cpu" and slots > 1:
         cohorts = _balanced(cohorts, slots)
     cohorts.sort(key=lambda cohort: -cohort.cost)
-    return Plan(sweep_name, tuple(runs), tuple(done), tuple(cohorts))
+    if cohort_size is None and device == "cuda":
+        cohorts = _side_by_side(cohorts, slots)
+    return Plan(sweep_name, tuple(runs), done, tuple(cohorts))
 
 
 def plan_search(search: Search, complete: int) -> dict[str, Any]:
@@ -215,28 +204,6 @@ def plan_search(search: Search, complete: int) -> dict[str, Any]:
         "complete": complete,
         "to_run": max(search.most_runs - complete, 0),
     }
-
-
-def cohort_limit(spec: RunSpec, device: str) -> int:
-    """Returns how many runs like `spec` are best stacked in one cohort on a device.
-
-    As many as keep the activations of a training step, about 12 float32 tensors of shape
-    (batch_size, mid_dim) a layer and run (or dimensions of the data, where they are more), in the
-    device's fast memory: 16 MiB of cache on a CPU (at most 64 runs), 8 GiB on a GPU (at most 1,024
-    runs).
-
-    Image models train one by one: a stack of their convolutions gains nothing.
-
-    Args:
-        spec: one of the runs.
-        device: "cpu" or "cuda".
-    """
-    if spec.of_images:
-        return 1
-    memory, most = _LIMITS[device]
-    width = max(spec.mid_dim, data_dim(spec.dataset))
-    activations = 4 * spec.batch_size * width * spec.layers * 12
-    return min(max(memory // activations, 1), most)
 
 
 def _chunks(runs: Sequence[RunSpec], limit: int) -> list[tuple[RunSpec, ...]]:
@@ -265,30 +232,15 @@ def _balanced(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohor
     return balanced
 
 
-def _image_cost(run: RunSpec) -> float:
-    """Returns the multiplications of a run of images."""
-    return run.epochs * _image_epoch(run) + _image_likelihood(run)
+def _side_by_side(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohort]:
+    """Deals cohorts, dearest first, to the slots of GPUs: each trains its own at once.
 
-
-def _image_epoch(run: RunSpec) -> float:
-    whole, encoder, _ = _IMAGE_LAYERS[run.model.partition("_")[0]]
-    train, test = run.train_items or _IMAGE_ITEMS[0], run.test_items or _IMAGE_ITEMS[1]
-    steps = train / run.batch_size
-    pseudo_inputs = steps * run.pseudo_inputs * encoder if run.prior == "vampprior" else 0.0
-    # Forward, and twice that backward.
-    epoch = 3 * (train * whole * (2 if run.model.endswith("-smim") else 1) + pseudo_inputs)
-    return epoch + test * whole
-
-
-def _image_likelihood(run: RunSpec) -> float:
-    _, _, decoder = _IMAGE_LAYERS[run.model.partition("_")[0]]
-    return (run.test_items or _IMAGE_ITEMS[1]) * run.likelihood_samples * decoder
-
-
-def _parameters(spec: RunSpec) -> int:
-    """Returns the weights of encoder and decoder, without biases."""
-    ends = data_dim(spec.dataset) + spec.z_dim
-    if spec.layers == 1:
-        return 4 * data_dim(spec.dataset) * spec.z_dim
-    # Each network: inputs to hidden, hidden to hidden, hidden to the two heads.
-    return ends * spec.mid_dim + 2 * (spec.layers - 2) * spec.mid_dim**2 + 2 * ends * spec.mid_dim
+    Image models stay alone.
+    """
+    stacks = [cohort for cohort in cohorts if not cohort.runs[0].of_images]
+    most = LIMITS["cuda"][1]
+    rounds = math.ceil(sum(cohort.size for cohort in stacks) / (most * slots))
+    hands = [stacks[hand :: rounds * slots] for hand in range(min(rounds * slots, len(stacks)))]
+    dealt = [PlannedCohort(tuple(run for cohort in hand for run in cohort.runs)) for hand in hands]
+    images = [cohort for cohort in cohorts if cohort.runs[0].of_images]
+    return sorted([*dealt, *images], key=lambda cohort: -cohort.cost)

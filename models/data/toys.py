@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import Split
-from mimsweep.models.philox import fill_mixture
+from mimsweep.models.philox import Words, fill_mixture
 from mimsweep.models.streams import key
 
 TOY_ITEMS = 10_000
@@ -54,6 +54,10 @@ class ToyMixture:
         """Returns 10,000, whatever the split."""
         return TOY_ITEMS
 
+    def key(self, split: Split, seed: int) -> Words:
+        """Returns the key, with shape (2,), of the numbers that points are drawn from."""
+        return key("data", self.name, split, seed)
+
     def draw(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns points with shape (10,000, D), float32, and their components, (10,000,).
 
@@ -62,8 +66,8 @@ class ToyMixture:
         both = self.pairs and split == "train"
         points = torch.empty(self.dims * (2 if both else 1), TOY_ITEMS)
         labels = torch.empty(TOY_ITEMS, dtype=torch.long)
-        counted = key("data", self.name, split, seed)
         means, scale = self.means.float().numpy(), self.scale.float().numpy()
+        counted = self.key(split, seed)
         fill_mixture(points.numpy(), labels.numpy(), means, scale, counted, epoch)
         return points.T, labels
 

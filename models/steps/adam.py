@@ -4,10 +4,13 @@ Adam (arXiv 1412.6980) on flat rows of weights; `torch.optim.Adam` refuses a lea
 The rate follows Noam (arXiv 1706.03762) by epoch: up linearly to lr0 at epoch w, then as 1/√epoch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from mimsweep.models.layout import sent
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -42,7 +45,9 @@ class Adam:
         """Sets the state of the runs at `rows`."""
         self.first[rows], self.second[rows] = state.first, state.second
 
-    def coefficients(self, lr: list[float], step: list[int], count: int) -> tuple[Tensor, Tensor]:
+    def coefficients(
+        self, lr: Sequence[float], step: Sequence[int], count: int
+    ) -> tuple[Tensor, Tensor]:
         """Returns what `step_` needs for `count` steps in a row, bias corrections included.
 
         Args:
@@ -57,7 +62,8 @@ class Adam:
         size = torch.tensor(lr, dtype=torch.float64) / (1 - BETA1**t)
         factor = (1 - BETA2**t).rsqrt()
         dtype, device = self.first.dtype, self.first.device
-        return size.unsqueeze(-1).to(device, dtype), factor.unsqueeze(-1).to(device, dtype)
+        both = sent(torch.stack([size, factor]).to(dtype).unsqueeze(-1), device)
+        return both[0], both[1]
 
     @torch.no_grad()
     def step_(self, weights: Tensor, gradient: Tensor, size: Tensor, factor: Tensor) -> None:

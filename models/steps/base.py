@@ -6,6 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mimsweep.models.data.toys import ToyMixture
 from mimsweep.models.losses.base import Noise, Objective
 from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.counted import Counted
@@ -16,7 +17,7 @@ class Schedule:
     """How S steps of R runs go.
 
     Attributes:
-        beta: β, with shape (R, 1).
+        beta: β, with shape (R, 1), on the CPU.
         size: step sizes, with shape (S, R, 1), from `Adam.coefficients`.
         factor: bias corrections, with shape (S, R, 1), likewise.
     """
@@ -36,18 +37,24 @@ class Minibatches:
     """S minibatches of a stack.
 
     Attributes:
-        x: items, with shape (S, R, B', D).
+        given: items, with shape (S, R, B', D), or the toy that a step draws them from.
         source: of their noise, with shapes (S, R, B', ·): that itself, or what it is drawn from.
         items: B, of which the B' columns of a minibatch count.
     """
 
-    x: Tensor
+    given: Tensor | ToyMixture
     source: Noise | Counted
     items: int
 
     def __len__(self) -> int:
         """Returns S."""
-        return len(self.x)
+        return self.source.count if isinstance(self.source, Counted) else len(self.x)
+
+    @property
+    def x(self) -> Tensor:
+        """The items, where they are given."""
+        assert isinstance(self.given, Tensor)
+        return self.given
 
     @cached_property
     def noise(self) -> Noise:
@@ -60,7 +67,14 @@ class Minibatches:
 
 
 class Steps(Protocol):
-    """What makes steps; `models.steps.eager` says how."""
+    """What makes steps; `models.steps.eager` says how.
+
+    Attributes:
+        WHOLE: whether a call takes a whole epoch: runs with decoder samples (β >= 1) and without
+            in one, the former's noise for all, and a toy in place of its items.
+    """
+
+    WHOLE: bool
 
     def train_steps(
         self,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import Split
-from mimsweep.models.layout import padded
+from mimsweep.models.layout import padded, sent
 from mimsweep.models.losses.base import Noise
 from mimsweep.models.philox import Word, Words, fill
 from mimsweep.models.streams import key
@@ -70,6 +70,4 @@ class Counted:
 
 def moved(stacked: Tensor, device: torch.device) -> Tensor:
     """Returns (S, R, F, B') of the CPU on a device, with shape (S, R, B', F)."""
-    if device.type == "cuda":  # from pinned memory a copy doesn't wait for the device
-        stacked = stacked.pin_memory()
-    return stacked.to(device, non_blocking=True).mT
+    return sent(stacked, device).mT

@@ -6,10 +6,12 @@ The reference that faster implementations of the same two functions are tested a
 import torch
 from torch import Tensor
 
-from mimsweep.models.layout import flatten, named_views
+from mimsweep.models.layout import flatten, named_views, sent
 from mimsweep.models.losses.base import Objective
 from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
+
+WHOLE = False
 
 
 def train_steps(
@@ -27,11 +29,11 @@ def train_steps(
     Returns:
         the sum over the steps of the reported losses, in nats, with shape (R,).
     """
-    shapes = objective.model.shapes()
+    shapes, beta = objective.model.shapes(), sent(schedule.beta, weights.device)
     views = {name: w.requires_grad_() for name, w in named_views(weights, shapes).items()}
     total = torch.zeros(len(weights), device=weights.device)
     for step in range(len(batches)):
-        loss = objective(views, *batches.minibatch(step), schedule.beta)
+        loss = objective(views, *batches.minibatch(step), beta)
         minimised = loss.objective(batches.items)
         # Of a density that the loss doesn't contain, VAE's q(x) for one, the gradient is 0.
         gradients = torch.autograd.grad(

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, Split
+from mimsweep.models.data.toys import ToyMixture
 from mimsweep.models.layout import padded
+from mimsweep.models.philox import CHUNK
 from mimsweep.models.steps.base import Minibatches
 from mimsweep.models.steps.counted import Counted, SeedEpoch, moved
 
@@ -45,7 +47,11 @@ class Sampler:
         return self.data.items(split) // self.batch_size
 
     def minibatches(
-        self, split: Split, seed_epochs: Sequence[SeedEpoch], noise_names: Sequence[str]
+        self,
+        split: Split,
+        seed_epochs: Sequence[SeedEpoch],
+        noise_names: Sequence[str],
+        toys: bool = False,
     ) -> Iterator[Minibatches]:
         """Yields the minibatches of an epoch, as many at once as are in memory.
 
@@ -53,7 +59,13 @@ class Sampler:
             split: which items; each split has noise of its own.
             seed_epochs: of the R runs.
             noise_names: the fields of `Noise` that are wanted.
+            toys: whether a toy may stand for its items, all minibatches at once.
         """
+        toy = self._toy if toys else None
+        if toy:
+            counted = self._counted(split, seed_epochs, noise_names, 0, self.count(split))
+            yield Minibatches(toy, counted, self.batch_size)
+            return
         items = {
             seed_epoch: self.data.draw(split, *seed_epoch)[0]
             for seed_epoch in dict.fromkeys(seed_epochs)
@@ -65,16 +77,32 @@ class Sampler:
             x = self._stack(
                 {m: b[start : start + at_once] for m, b in batches.items()}, seed_epochs
             )
-            counted = Counted(
-                features={name: self._features(name) for name in noise_names},
-                choices=self.choices,
-                split=split,
-                seed_epochs=seed_epochs,
-                first=start,
-                count=len(x),
-                items=self.batch_size,
-            )
+            counted = self._counted(split, seed_epochs, noise_names, start, len(x))
             yield Minibatches(x, counted, self.batch_size)
+
+    @property
+    def _toy(self) -> ToyMixture | None:
+        """The data set, if each minibatch of it starts with a chunk of counted numbers."""
+        in_chunks = self.batch_size % CHUNK == 0
+        return self.data if isinstance(self.data, ToyMixture) and in_chunks else None
+
+    def _counted(
+        self,
+        split: Split,
+        seed_epochs: Sequence[SeedEpoch],
+        noise_names: Sequence[str],
+        first: int,
+        count: int,
+    ) -> Counted:
+        return Counted(
+            features={name: self._features(name) for name in noise_names},
+            choices=self.choices,
+            split=split,
+            seed_epochs=seed_epochs,
+            first=first,
+            count=count,
+            items=self.batch_size,
+        )
 
     def _features(self, noise_name: str) -> int:
         return self.data.dims if noise_name == "x" else self.z_dim

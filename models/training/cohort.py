@@ -7,6 +7,7 @@ their tensors. A run that stops, or fails, leaves the stack at the end of its ep
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
 from mimsweep.models.steps.adam import learning_rate
+from mimsweep.models.steps.gpu.stream import Stream
 from mimsweep.models.steps.sampling import Sampler
 from mimsweep.models.training.runs import CohortState, Event, Progress, Run, RunEnd, Slot
 from mimsweep.models.training.stack import Stack
@@ -103,23 +105,51 @@ def train(cohort: Cohort, data: DataSet, device: str = "cpu") -> Iterator[Event]
         yield from training.epoch()
 
 
+class _Epoch(NamedTuple):
+    """An epoch of R runs that was begun: their rates and βs, and losses with shape (R,)."""
+
+    lr: list[float]
+    beta: list[float]
+    train_loss: Tensor
+    test_loss: Tensor
+
+
 class Training:
-    """A cohort in training, between epochs."""
+    """A cohort in training, between epochs; while one is begun, `epoch` alone may be called."""
 
     def __init__(self, cohort: Cohort, data: DataSet, device: str = "cpu") -> None:
         self._slots = [Slot(run) for run in cohort.runs]
         objective = cohort.objective(data)
         sampler = cohort.sampler(data, objective, device)
         self._stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
+        self._stream = Stream(sampler.device)
+        self._begun: _Epoch | None = None
 
     @property
     def live(self) -> list[str]:
         """The keys of the runs that are not at their ends."""
         return [slot.run.key for slot in self._slots]
 
+    def begin(self) -> None:
+        """Begins an epoch of the live runs; a GPU trains while others are begun, until `epoch`."""
+        slots, stack = self._slots, self._stack
+        for slot in slots:
+            slot.epoch += 1
+        seed_epochs = [(slot.run.seed, slot.epoch) for slot in slots]
+        lr = [learning_rate(s.run.lr, s.run.warmup, s.epoch) for s in slots]
+        beta = [stack.objective.beta(s.run.warmup, s.epoch) for s in slots]
+        with self._stream.begun():
+            train_loss = stack.train_epoch(seed_epochs, lr, beta)
+            self._begun = _Epoch(lr, beta, train_loss, stack.test_epoch(seed_epochs))
+
     def epoch(self) -> Iterator[Event]:
-        """Trains the live runs for an epoch; those that stop or fail leave the stack."""
-        yield from self._train()
+        """Trains the live runs for an epoch, or ends the one that was begun.
+
+        Runs that stop or fail leave the stack.
+        """
+        if self._begun is None:
+            self.begin()
+        yield from self._trained()
         for row, slot in enumerate(self._slots):
             if slot.stopped and not slot.failed:
                 yield self._measured(row)
@@ -139,10 +169,10 @@ class Training:
         weights = self._stack.present_weights(self.live.index(key))
         return {name: tensor[0].cpu() for name, tensor in weights.items()}
 
-    def state(self) -> CohortState:
-        """Returns all that the live runs need to go on as if nothing had happened."""
+    def states(self) -> list[CohortState]:
+        """Returns all that the live runs need to go on as if nothing had happened: one state."""
         progress = [slot.progress() for slot in self._slots]
-        return CohortState(self.live, progress, self._stack.tensors())
+        return [CohortState(self.live, progress, self._stack.tensors())]
 
     def restore(self, key: str, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
         """Lets a live run go on from where it stood in a `CohortState`.
@@ -156,19 +186,17 @@ class Training:
         self._slots[row].resume(progress)
         self._stack.put(row, tensors)
 
-    def _train(self) -> Iterator[Event]:
-        slots, stack = self._slots, self._stack
-        for slot in slots:
-            slot.epoch += 1
-        seed_epochs = [(slot.run.seed, slot.epoch) for slot in slots]
-        lr = [learning_rate(s.run.lr, s.run.warmup, s.epoch) for s in slots]
-        beta = [stack.objective.beta(s.run.warmup, s.epoch) for s in slots]
-        train_loss = stack.train_epoch(seed_epochs, lr, beta)
-        test_loss = stack.test_epoch(seed_epochs)
-        for row, slot in enumerate(slots):
-            yield from slot.epoch_events(train_loss[row], test_loss[row], beta[row], lr[row])
+    def _trained(self) -> Iterator[Event]:
+        begun, self._begun = self._begun, None
+        assert begun is not None
+        self._stream.join()
+        train_loss, test_loss = begun.train_loss.tolist(), begun.test_loss.tolist()
+        for row, slot in enumerate(self._slots):
+            yield from slot.epoch_events(
+                train_loss[row], test_loss[row], begun.beta[row], begun.lr[row]
+            )
             if not slot.failed and slot.judge(test_loss[row]):
-                stack.keep_weights(row)
+                self._stack.keep_weights(row)
 
     def _measured(self, row: int) -> RunEnd:
         slot, stack = self._slots[row], self._stack

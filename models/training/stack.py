@@ -1,15 +1,16 @@
 """The tensors of a stack of runs, and an epoch of training or testing them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from mimsweep.models.data.base import Split
 from mimsweep.models.layout import named_views
 from mimsweep.models.losses.base import Objective
 from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps.adam import Adam
-from mimsweep.models.steps.base import Schedule
+from mimsweep.models.steps.base import Minibatches, Schedule
 from mimsweep.models.steps.choice import steps_for
 from mimsweep.models.steps.counted import SeedEpoch
 from mimsweep.models.steps.sampling import Sampler
@@ -34,27 +35,30 @@ class Stack:
         self.weights = self._initial(seeds)
         self.best = self.weights.clone()
         self.adam = Adam.zeros(self.weights)
-        self.steps = steps_for(objective, sampler.device)
+        self.steps = steps_for(objective, sampler.device, sampler.batch_size)
 
     def train_epoch(
         self, seed_epochs: Sequence[SeedEpoch], lr: Sequence[float], beta: Sequence[float]
-    ) -> list[float]:
-        """Trains an epoch; returns each run's mean training loss, in nats.
+    ) -> Tensor:
+        """Trains an epoch; returns each run's mean training loss, in nats, with shape (R,).
 
         Runs with and without decoder samples (β >= 1 or not yet) are trained one part after the
-        other, so that neither pays for, nor is touched by, the other's terms.
+        other, so that neither pays for, nor is touched by, the other's terms; steps that take a
+        whole epoch see to that themselves. On a GPU the losses may not be there yet.
 
         Args:
             seed_epochs: (seed, epoch) of each run.
             lr: learning rate of each run.
             beta: β of each run.
         """
+        if self.steps.WHOLE:
+            return self._train(self.weights, self.adam, seed_epochs, lr, beta, True)
         losses = torch.zeros(len(seed_epochs), device=self.sampler.device)
         for decoder_samples in (False, True):
             chosen = [row for row, b in enumerate(beta) if (b >= 1) == decoder_samples]
             if chosen:
                 losses[chosen] = self._train_rows(chosen, seed_epochs, lr, beta, decoder_samples)
-        return losses.tolist()
+        return losses
 
     def _train_rows(
         self,
@@ -66,29 +70,54 @@ class Stack:
     ) -> Tensor:
         rows = torch.tensor(chosen, device=self.sampler.device)
         weights, adam = self.weights[rows], self.adam.rows(rows)
-        betas = torch.tensor([[beta[row]] for row in chosen], device=rows.device)
-        seed_epochs = [seed_epochs[row] for row in chosen]
+        losses = self._train(
+            weights,
+            adam,
+            [seed_epochs[row] for row in chosen],
+            [lr[row] for row in chosen],
+            [beta[row] for row in chosen],
+            decoder_samples,
+        )
+        self.weights[rows] = weights
+        self.adam.put(rows, adam)
+        return losses
+
+    def _train(
+        self,
+        weights: Tensor,
+        adam: Adam,
+        seed_epochs: Sequence[SeedEpoch],
+        lr: Sequence[float],
+        beta: Sequence[float],
+        decoder_samples: bool,
+    ) -> Tensor:
+        """Changes weights and optimiser in place."""
         count = self.sampler.count("train")
         made = [(epoch - 1) * count for _, epoch in seed_epochs]
-        schedule = Schedule(betas, *adam.coefficients([lr[row] for row in chosen], made, count))
-        total = torch.zeros(len(chosen), device=rows.device)
+        schedule = Schedule(torch.tensor(beta)[:, None], *adam.coefficients(lr, made, count))
+        total = torch.zeros(len(weights), device=self.sampler.device)
         done = 0
-        noise_names = self.objective.noise_names(decoder_samples)
-        for batches in self.sampler.minibatches("train", seed_epochs, noise_names):
+        for batches in self._minibatches("train", seed_epochs, decoder_samples):
             steps = schedule.steps(done, len(batches))
             total += self.steps.train_steps(self.objective, weights, adam, batches, steps)
             done += len(batches)
-        self.weights[rows] = weights
-        self.adam.put(rows, adam)
         return total / count
 
-    def test_epoch(self, seed_epochs: Sequence[SeedEpoch]) -> list[float]:
-        """Returns each run's loss on the test set of its epoch, at β = 1 and with all its terms."""
+    def test_epoch(self, seed_epochs: Sequence[SeedEpoch]) -> Tensor:
+        """Returns each run's loss on the test set of its epoch, with shape (R,).
+
+        It is at β = 1, and with all its terms.
+        """
         total = torch.zeros(len(seed_epochs), device=self.sampler.device)
-        noise_names = self.objective.noise_names(decoder_samples=True)
-        for batches in self.sampler.minibatches("test", seed_epochs, noise_names):
+        for batches in self._minibatches("test", seed_epochs, decoder_samples=True):
             total += self.steps.test_steps(self.objective, self.weights, batches)
-        return (total / self.sampler.count("test")).tolist()
+        return total / self.sampler.count("test")
+
+    def _minibatches(
+        self, split: Split, seed_epochs: Sequence[SeedEpoch], decoder_samples: bool
+    ) -> Iterator[Minibatches]:
+        names = self.objective.noise_names(decoder_samples)
+        return self.sampler.minibatches(split, seed_epochs, names, toys=self.steps.WHOLE)
 
     def keep_weights(self, row: int) -> None:
         """Makes the present weights of a run its best."""

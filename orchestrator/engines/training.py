@@ -17,6 +17,7 @@ from mimsweep.models.data.cache import Cached
 from mimsweep.models.data.loading import load
 from mimsweep.models.data.toys import ToyMixture
 from mimsweep.models.training import runs as trained
+from mimsweep.models.training.abreast import Abreast
 from mimsweep.models.training.cohort import Cohort, Training
 from mimsweep.models.training.images.cohort import ImageCohort, ImageTraining
 from mimsweep.orchestrator.engines import checkpoint
@@ -36,6 +37,7 @@ from mimsweep.orchestrator.engines.checkpoint import Record
 from mimsweep.orchestrator.engines.forgetting import PASSES
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 from mimsweep.orchestrator.metrics import EPOCH_METRICS
+from mimsweep.orchestrator.planning import by_agreement
 
 CACHE_BYTES = 8 * 2**30
 """Most disk space for the training passes of a sweep's image data; removed when it is complete."""
@@ -82,12 +84,16 @@ def data_of(name: str, place: Place) -> DataSet:
 
 def _training(
     runs: Sequence[RunSpec], place: Place
-) -> tuple[Training | ImageTraining, dict[str, float]]:
+) -> tuple[Training | Abreast | ImageTraining, dict[str, float]]:
     """Returns a cohort ready to train, and metrics that say on what."""
     first = runs[0]
     if not first.of_images:
-        data = data_of(first.dataset, place)
-        return Training(cohort_of(runs), data, place.device), {}
+        data = {name: data_of(name, place) for name in dict.fromkeys(r.dataset for r in runs)}
+        stacks = [
+            Training(cohort_of(alike), data[alike[0].dataset], place.device)
+            for alike in by_agreement(runs)
+        ]
+        return stacks[0] if len(stacks) == 1 else Abreast(stacks), {}
     images = load_images(first.dataset, place.data_dir, first.train_items, first.test_items)
     return ImageTraining(image_cohort_of(runs), images, place.device), origin(first, images)
 
@@ -103,7 +109,7 @@ class _Cohort:
     def __init__(self, runs: Sequence[RunSpec], place: Place) -> None:
         self._training, self._origin = _training(runs, place)
         self._place = place
-        self._path = place.checkpoint_dir / f"{runs[0].run_key}-{len(runs)}.safetensors"
+        self._name = f"{runs[0].run_key}-{len(runs)}"
         self._records = {run.run_key: Record([], 0.0) for run in runs}
         self._snapshots: dict[str, list[dict[str, torch.Tensor]]] = {}
         resumable = [] if place.snapshots else self._training.live
@@ -124,13 +130,15 @@ class _Cohort:
             due = time.monotonic() - self._saved >= self._place.checkpoint_seconds
             if due and not self._place.snapshots:
                 self._save()
-        self._path.unlink(missing_ok=True)
+        for path in self._place.checkpoint_dir.glob(f"{self._name}.*safetensors"):
+            path.unlink(missing_ok=True)
 
     def _obey(self, command: Command) -> None:
         match command:
             case Drop(run_keys=keys):
                 self._training.drop(keys)
             case Join(runs=runs):
+                assert not isinstance(self._training, Abreast)  # a search's cohort has one shape
                 self._clock()
                 self._records |= {run.run_key: Record([], 0.0) for run in runs}
                 self._training.add(members(runs))
@@ -169,7 +177,9 @@ class _Cohort:
         self._clock()
         self._saved = time.monotonic()
         try:
-            checkpoint.write(self._path, self._training.state(), self._records)
+            for index, state in enumerate(self._training.states()):
+                path = self._place.checkpoint_dir / f"{self._name}.{index}.safetensors"
+                checkpoint.write(path, state, self._records)
         except OSError as error:
             # Training goes on: a checkpoint saves time, it is no result.
             print(f"no checkpoint: {error}", file=sys.stderr)

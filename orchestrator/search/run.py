@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from mimsweep.orchestrator.costs import cohort_limit
 from mimsweep.orchestrator.engines.forgetting import forget
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.planning import cohort_limit
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     STATE_DIR,

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mimsweep.orchestrator.costs import cohort_limit
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
-from mimsweep.orchestrator.planning import PlannedCohort, cohort_limit, plan
+from mimsweep.orchestrator.planning import PlannedCohort, plan
 
 
 def spec(**fields: Any) -> RunSpec:
@@ -51,7 +52,7 @@ def test_every_run_to_do_is_in_one_cohort_of_its_kind(
     placed = [run for cohort in planned.cohorts for run in cohort.runs]
     assert len(placed) == len(set(placed))
     assert set(placed) == set(runs) - done
-    for cohort in planned.cohorts:
+    for cohort in planned.cohorts if limit or device == "cpu" else ():
         assert 1 <= cohort.size <= (limit or cohort_limit(cohort.runs[0], device))
         shared = set(cohort.runs[0].own_fields()) - set(VARIES_IN_COHORT)
         assert shared <= set(cohort.spec)
@@ -126,7 +127,24 @@ def test_cohorts_are_halved_so_that_no_slot_idles_long() -> None:
     assert sorted(cohort.size for cohort in two) == [1] * 10 + [10, 10]
     assert [run for c in two for run in c.runs if run.mid_dim == 5] == runs[:10]
     assert plan("a", runs, [], 10, "cpu", 2) == plan("a", runs, [], 10)  # as was asked for
-    assert plan("a", runs, [], None, "cuda", 2) == plan("a", runs, [], None, "cuda")
+
+
+def test_on_a_gpu_all_shapes_train_side_by_side() -> None:
+    runs = [spec(seed=seed, mid_dim=m) for m in (5, 20, 500) for seed in range(10)]
+    (cohort,) = plan("a", runs, [], None, "cuda").cohorts
+    assert sorted(cohort.runs, key=runs.index) == runs
+    assert cohort.label == "mim toy4 z2 m500 and 2 other shapes ×30"
+    assert {"mid_dim", "seed"}.isdisjoint(cohort.spec)
+    assert cohort.cost == sum(c.cost for c in plan("a", runs, [], 10, "cuda").cohorts)
+    two = plan("a", runs, [], None, "cuda", 2).cohorts
+    assert [sorted({run.mid_dim for run in c.runs}) for c in two] == [[5, 500], [20]]
+    assert len(plan("a", runs, [], 10, "cuda").cohorts) == 3  # as was asked for
+
+
+def test_a_gpu_has_so_many_runs_at_once() -> None:
+    runs = [spec(seed=seed, mid_dim=m) for m in (5, 20, 50) for seed in range(800)]
+    cohorts = plan("a", runs, [], None, "cuda").cohorts
+    assert sorted(cohort.size for cohort in cohorts) == [800] * 3
 
 
 def test_ten_runs_of_a_kind_are_shared_out() -> None:
@@ -152,14 +170,6 @@ def test_halves() -> None:
     assert (first.seeds, second.seeds) == ([0, 1], [2, 3, 4])
     with pytest.raises(ValueError, match="no halves"):
         PlannedCohort(cohort.runs[:1]).halves()
-
-
-def test_cohort_limit() -> None:
-    assert cohort_limit(spec(), "cpu") == 27
-    assert cohort_limit(spec(mid_dim=5), "cpu") == 64
-    assert cohort_limit(spec(mid_dim=10_000), "cpu") == 1
-    assert cohort_limit(spec(), "cuda") == 1024
-    assert cohort_limit(spec(mid_dim=5000), "cuda") < 1024
 
 
 IMAGES: dict[str, Any] = {"dataset": "omniglot", "model": "convhvae_2level", "z_dim": 40}

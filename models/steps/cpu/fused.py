@@ -44,13 +44,14 @@ ACTIVATIONS = {"tanh": TANH, "relu": RELU, "swish": SWISH}
 ADAM = np.array([1 - BETA1, BETA2, 1 - BETA2, EPSILON], np.float32)
 UNUSED = torch.zeros(1, 1, dtype=torch.float32)
 
+WHOLE = False
 
-def supports(objective: Objective, device: torch.device) -> bool:
+
+def supports(objective: Objective) -> bool:
     """Returns whether the functions below can stand in for those of `models.steps.eager`."""
     model = objective.model
     return (
-        device.type == "cpu"
-        and model.options == Options()
+        model.options == Options()
         and not model.binary
         and not objective.pairs
         and objective.loss in ("vae", "ae", "amim", "mim")

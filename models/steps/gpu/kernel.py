@@ -2,7 +2,7 @@
 
 Names and formulas are those of `models.steps.cpu.kernel`. Weights, moments and gradient stay in the
 cache of the run's own processor; noise, and the items of toys, are made in the step, from the same
-counters as on a CPU. Runs of other widths H are programs of the same launch.
+counters as on a CPU. Runs with and without decoder samples are programs of the same launch.
 """
 
 import triton
@@ -138,8 +138,8 @@ def adam(w, first, second, g, P, size, factor, RATE1, KEEP2, RATE2, EPSILON, BLO
 
 @triton.jit
 def epoch_of_runs(
-    weights, first, second, gradient, totals, sizes, correction, factors, keys, epochs, widths,
-    x, means, scale, S, R, P, D, Z, M, n, start, minimum, RATE1, KEEP2, RATE2, EPSILON,
+    weights, first, second, gradient, totals, sizes, correction, factors, both, keys, epochs,
+    x, means, scale, S, R, P, D, Z, H, M, n, start, minimum, RATE1, KEEP2, RATE2, EPSILON,
     DP: tl.constexpr, ZP: tl.constexpr, HT: tl.constexpr, N: tl.constexpr, ITEMS: tl.constexpr,
     ACT: tl.constexpr, HEADS: tl.constexpr, BOTH: tl.constexpr, LEARN: tl.constexpr,
     GIVEN: tl.constexpr, BLOCK: tl.constexpr,
@@ -155,9 +155,9 @@ def epoch_of_runs(
         sizes: of Adam's steps, with shape (S, R).
         correction: of its bias, with shape (S, R).
         factors: with shape (R, 2, 4).
+        both: whether a run has decoder samples, 0 or 1, with shape (R,), if BOTH.
         keys: of z, anchor, x and data, with shape (4, R), 64 bits each.
         epochs: with shape (R,).
-        widths: H of each run, with shape (R,).
         x: items with shape (S, R, D, n), if GIVEN.
         means: of a mixture, with shape (M, D), if not.
         scale: likewise, with shape (D,).
@@ -166,6 +166,7 @@ def epoch_of_runs(
         P: how many weights.
         D: features of an item.
         Z: of a latent.
+        H: hidden units.
         M: components.
         n: columns of x.
         start: number of the first step.
@@ -181,14 +182,14 @@ def epoch_of_runs(
         ITEMS: B.
         ACT: the activation.
         HEADS: of the encoder.
-        BOTH: whether there are decoder samples.
+        BOTH: whether any run has decoder samples.
         LEARN: whether steps are made.
         GIVEN: whether items are.
         BLOCK: weights that Adam sees at once.
     """
     r = tl.program_id(0)
     w, g, c = weights + r * P, gradient + r * P, factors + r * 8
-    H, epoch = tl.load(widths + r), tl.load(epochs + r)
+    epoch = tl.load(epochs + r)
     decoder = H * D + H + HEADS * Z * H + HEADS * Z
     total = 0.0
     for s in range(S):
@@ -202,16 +203,17 @@ def epoch_of_runs(
             w, g, c, 0, decoder, data, noise, D, H, Z, minimum,
             DP, ZP, HT, ACT, HEADS, True, LEARN, ITEMS,
         )  # fmt: skip
-        if BOTH:
-            tl.debug_barrier()  # what threads have stored, others read
-            prior = normals(tl.load(keys + R + r), 0, 0, step, epoch, ZP, N)
-            prior = tl.where((tl.arange(0, ZP) < Z)[:, None], prior, 0.0)
-            noise = normals(tl.load(keys + 2 * R + r), 0, 0, step, epoch, DP, N)
-            loss += direction(
-                w, g, c + 4, decoder, 0, prior, noise, Z, H, D, minimum,
-                ZP, DP, HT, ACT, 2, False, LEARN, ITEMS,
-            )  # fmt: skip
-            loss *= 0.5
+        if BOTH:  # noqa: SIM102 -- what the compiler knows, and what it doesn't
+            if tl.load(both + r) == 1:
+                tl.debug_barrier()  # what threads have stored, others read
+                prior = normals(tl.load(keys + R + r), 0, 0, step, epoch, ZP, N)
+                prior = tl.where((tl.arange(0, ZP) < Z)[:, None], prior, 0.0)
+                noise_x = normals(tl.load(keys + 2 * R + r), 0, 0, step, epoch, DP, N)
+                loss += direction(
+                    w, g, c + 4, decoder, 0, prior, noise_x, Z, H, D, minimum,
+                    ZP, DP, HT, ACT, 2, False, LEARN, ITEMS,
+                )  # fmt: skip
+                loss *= 0.5
         total += loss
         if LEARN:
             tl.debug_barrier()

@@ -128,12 +128,12 @@ class ImageTraining:
         """Returns a copy of the present weights of a live run by name, on the CPU."""
         return _copied(self._runs[self.live.index(key)])
 
-    def state(self) -> CohortState:
-        """Returns all that the live runs need to go on as if nothing had happened."""
+    def states(self) -> list[CohortState]:
+        """Returns all that the live runs need to go on as if nothing had happened: one state."""
         each = [run.tensors() for run in self._runs]
         names = each[0] if each else ()
         tensors = {name: torch.cat([tensors[name] for tensors in each]) for name in names}
-        return CohortState(self.live, [slot.progress() for slot in self._slots], tensors)
+        return [CohortState(self.live, [slot.progress() for slot in self._slots], tensors)]
 
     def restore(self, key: str, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
         """Lets a live run go on from where it stood in a `CohortState`.

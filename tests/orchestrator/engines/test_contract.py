@@ -134,6 +134,14 @@ def test_a_run_that_turns_nan_fails_alone(engine: Engine) -> None:
     assert isinstance(events[-1], CohortEnded)
 
 
+def test_runs_of_several_shapes_train_side_by_side(engine: Engine) -> None:
+    runs = [*specs(1, 2), *specs(3, mid_dim=9, epochs=2), *specs(4, model="vae")]
+    together = train(engine, 30, [runs[0], runs[2], runs[1], runs[3]])
+    assert together[-1] == CohortEnded(30)
+    for number, run in enumerate(runs, 31):
+        assert numbers(together, run) == numbers(train(engine, number, [run]), run)
+
+
 def test_a_cohort_gives_what_its_runs_give_alone(engine: Engine) -> None:
     fields = {"model": "mim", "batch_size": 1000}
     runs = [*specs(1, 2, **fields), *specs(3, epochs=5, warmup=2, lr=0.01, **fields)]

@@ -1,6 +1,8 @@
 """Run by `test_kernel.py`: compiles the kernel for a kind of GPU, which need not be there.
 
-    python -m tests.models.steps.gpu.compiled 90
+    python -m tests.models.steps.gpu.compiled 90 16
+
+The second number is D, padded.
 
 Prints a JSON object: registers of a thread, bytes that it spills, bytes of shared memory.
 """
@@ -27,21 +29,25 @@ FLOATS = [
 TYPES = {
     **dict.fromkeys(FLOATS, "*fp32"),
     "keys": "*i64",
-    **dict.fromkeys(["epochs", "widths"], "*i32"),
-    **dict.fromkeys(["S", "R", "P", "D", "Z", "M", "n", "start"], "i32"),
+    **dict.fromkeys(["epochs", "both"], "*i32"),
+    **dict.fromkeys(["S", "R", "P", "D", "Z", "H", "M", "n", "start"], "i32"),
     **dict.fromkeys(["minimum", "RATE1", "KEEP2", "RATE2", "EPSILON"], "fp32"),
 }
-MIM_ON_TOY4 = {
-    "DP": launch.LEAST_FEATURES, "ZP": launch.LEAST_FEATURES, "HT": launch.TILE,
-    "N": 128, "ITEMS": 128, "ACT": 0, "HEADS": 2, "BOTH": True, "LEARN": True, "GIVEN": False,
-    "BLOCK": launch.BLOCK,
-}  # fmt: skip
 
 
-def main(capability: int) -> None:
+def mim(features: int) -> dict[str, int | bool]:
+    """Constants of MIM on a toy, whose features are padded."""
+    return {
+        "DP": features, "ZP": launch.LEAST_FEATURES, "HT": launch.TILE,
+        "N": 128, "ITEMS": 128, "ACT": 0, "HEADS": 2, "BOTH": True, "LEARN": True, "GIVEN": False,
+        "BLOCK": launch.BLOCK,
+    }  # fmt: skip
+
+
+def main(capability: int, features: int) -> None:
     names = epoch_of_runs.arg_names
     signature = {name: TYPES.get(name, "constexpr") for name in names}
-    constants = {(names.index(name),): value for name, value in MIM_ON_TOY4.items()}
+    constants = {(names.index(name),): value for name, value in mim(features).items()}
     source = ASTSource(epoch_of_runs, signature=signature, constexprs=constants)
     target = GPUTarget("cuda", capability, 32)
     kernel = triton.compile(source, target=target, options={"num_warps": launch.WARPS})
@@ -61,4 +67,4 @@ def main(capability: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -8,6 +8,8 @@ import os
 
 os.environ["TRITON_INTERPRET"] = "1"
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import triton
@@ -15,12 +17,19 @@ import triton.language as tl
 from torch import Tensor
 
 from mimsweep.models.data.toys import toy_mixture
+from mimsweep.models.losses.base import Objective
+from mimsweep.models.losses.named import objective as make_objective
+from mimsweep.models.nets.latent import LatentModel
+from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.philox import Word, fill
 from mimsweep.models.steps import eager
+from mimsweep.models.steps.adam import Adam
+from mimsweep.models.steps.base import Minibatches
 from mimsweep.models.steps.cpu import fused
 from mimsweep.models.steps.gpu import launch
 from mimsweep.models.steps.gpu.counted import normals
 from mimsweep.models.steps.gpu.kernel import mixture
+from mimsweep.models.steps.sampling import Sampler
 from mimsweep.models.streams import key
 from tests.models.steps.cpu.test_fused import LR, RUNS, Case, Schedule, case_of, copy, norm
 
@@ -70,26 +79,63 @@ def of_mixture(step: int) -> float:
     return float((got[:20].T - points[step * 128 : (step + 1) * 128]).abs().max())
 
 
-def trained(case: Case, steps: object) -> tuple[Tensor, Tensor]:
-    """Tests on S minibatches, then trains on them; the losses of both."""
+def by_kernel(case: Case) -> list[Tensor]:
+    """Tests on S minibatches, then trains on them; both losses, and Adam's first moment."""
     coefficients = case.adam.coefficients([LR] * RUNS, [0] * RUNS, len(case.x))
-    part = case.part(fused if steps is launch else steps)
-    tested = steps.test_steps(case.objective, case.weights, part)  # type: ignore[attr-defined]
+    part = case.part(fused)
+    tested = launch.test_steps(case.objective, case.weights, part)
     schedule = Schedule(case.beta, *coefficients)
-    arguments = (case.objective, case.weights, case.adam, part, schedule)
-    return tested, steps.train_steps(*arguments)  # type: ignore[attr-defined]
+    trained = launch.train_steps(case.objective, case.weights, case.adam, part, schedule)
+    return [tested, trained, case.adam.first]
+
+
+def by_eager(case: Case) -> list[Tensor]:
+    """The same; runs of MIM have decoder samples from β = 1 on."""
+    kinds = [[row for row in range(RUNS) if (case.beta[row, 0] >= 1) == kind] for kind in (0, 1)]
+    trained, first = torch.zeros(RUNS).double(), torch.zeros_like(case.adam.first)
+    for rows, names in zip(kinds, (["z"], ["z", "anchor", "x"]), strict=True):
+        if rows:
+            features = {n: f for n, f in case.counted.features.items() if n in names}
+            part = case.rows(rows)
+            part.counted = replace(part.counted, features=features)
+            trained[rows] = part.train(eager).double()
+            first[rows] = part.adam.first
+    return [case.test(eager), trained, first]
 
 
 def of_steps(loss: str, inv_h: bool, act: str, h: int, z: int, d: int, items: int) -> list[float]:
     """How far losses and Adam's first moment are from eager steps in float64, relatively."""
     part = case_of(loss, inv_h, 2, act, h, z, d, items, steps=2)
-    got, truth = copy(part), part.double()
-    mine, theirs = trained(got, launch), trained(truth, eager)
+    mine, theirs = by_kernel(copy(part)), by_eager(part.double())
     losses = [
-        float(((a - b).abs() / (1 + b.abs())).max()) for a, b in zip(mine, theirs, strict=True)
+        float(((a - b).abs() / (1 + b.abs())).max())
+        for a, b in zip(mine[:2], theirs[:2], strict=True)
     ]
-    error, size = norm(got.adam.first - truth.adam.first), norm(truth.adam.first)
-    return [*losses, float((error / size).max())]
+    return [*losses, float((norm(mine[2] - theirs[2]) / norm(theirs[2])).max())]
+
+
+def of_toys() -> list[float]:
+    """How far an epoch's first steps are, with items drawn in the kernel, from those given."""
+    toy = toy_mixture("toy4", 4, 2)
+    model = LatentModel(2, 2, 9, 2, "tanh", 1e-6)
+    objective = make_objective("mim", model)
+    sampler, seed_epochs = Sampler(toy, 128, 2, torch.device("cpu")), [(1, 4), (2, 7), (1, 5)]
+    names = objective.noise_names(decoder_samples=True)
+    (drawn,) = sampler.minibatches("train", seed_epochs, names, toys=True)
+    (given,) = sampler.minibatches("train", seed_epochs, names)
+    assert len(drawn) == len(given) == 78
+    drawn = Minibatches(drawn.given, replace(drawn.source, count=2), 128)  # type: ignore[type-var]
+    given = Minibatches(given.x[:2], replace(given.source, count=2), 128)  # type: ignore[type-var]
+    states = [taught(objective, batches) for batches in (drawn, given)]
+    return [float((a - b).abs().max()) for a, b in zip(*states, strict=True)]
+
+
+def taught(objective: Objective, batches: Minibatches) -> list[Tensor]:
+    """Weights after two steps, and the losses."""
+    weights = torch.cat([initial_weights(objective.model.shapes(), seed) for seed in range(RUNS)])
+    adam = Adam.zeros(weights)
+    schedule = Schedule(torch.ones(RUNS, 1), *adam.coefficients([LR] * RUNS, [0] * RUNS, 2))
+    return [launch.train_steps(objective, weights, adam, batches, schedule), weights]
 
 
 if __name__ == "__main__":
@@ -97,6 +143,7 @@ if __name__ == "__main__":
     found = {
         "normals": of_normals(),
         "mixture": max(of_mixture(step) for step in (0, 1, 77)),
+        "toys": max(of_toys()),
         "steps": {"-".join(map(str, case)): of_steps(*case) for case in CASES},
     }
     print(json.dumps(found))

@@ -56,7 +56,7 @@ def test_a_run_is_itself_alone_in_a_cohort_and_resumed(
     together = finished(ImageTraining(cohort, digits))
     alone = ImageTraining(replace(cohort, runs=RUNS[:1]), digits)
     first: list[Event] = list(alone.epoch())
-    state = alone.state()
+    (state,) = alone.states()
     assert state.keys == ["first"]
     resumed = ImageTraining(replace(cohort, runs=RUNS[::-1]), digits)
     rows = {name: tensor[0].clone() for name, tensor in state.tensors.items()}
@@ -75,7 +75,7 @@ def test_a_run_is_itself_alone_in_a_cohort_and_resumed(
 def test_a_state_has_a_row_for_each_run(digits: ImageSet) -> None:
     training = ImageTraining(PIXEL, digits)
     list(training.epoch())
-    state = training.state()
+    (state,) = training.states()
     assert state.keys == ["first", "second"]
     for name, tensor in state.tensors.items():
         assert tensor.shape[0] == 2, name
@@ -84,10 +84,10 @@ def test_a_state_has_a_row_for_each_run(digits: ImageSet) -> None:
     assert state.tensors["weights"].shape[1] - state.tensors["adam.first"].shape[1] == 8 * 128
     training.drop(["first"])
     assert training.live == ["second"]
-    for name, tensor in training.state().tensors.items():
+    for name, tensor in training.states()[0].tensors.items():
         assert torch.equal(tensor[0], state.tensors[name][1])
     training.drop(["second"])
-    assert training.state() == CohortState([], [], {})
+    assert training.states() == [CohortState([], [], {})]
 
 
 def test_weights_are_copies_by_name(digits: ImageSet) -> None:

@@ -1,0 +1,17 @@
+from mimsweep.orchestrator.costs import cohort_limit, stack_cost
+from tests.orchestrator.test_planning import spec
+
+
+def test_cohort_limit() -> None:
+    assert cohort_limit(spec(), "cpu") == 27
+    assert cohort_limit(spec(mid_dim=5), "cpu") == 64
+    assert cohort_limit(spec(mid_dim=10_000), "cpu") == 1
+    assert cohort_limit(spec(), "cuda") == 1024
+    assert cohort_limit(spec(mid_dim=5000), "cuda") < 1024
+
+
+def test_runs_that_agree_cost_what_they_do_together() -> None:
+    runs = [spec(seed=seed) for seed in range(10)]
+    assert stack_cost(runs[:1]) < stack_cost(runs) < 10 * stack_cost(runs[:1])
+    assert stack_cost([spec(mid_dim=500)]) > 4 * stack_cost([spec(mid_dim=50)])
+    assert stack_cost([spec(model="vae")]) < stack_cost([spec()])
