@@ -25,10 +25,8 @@ from torch import Tensor
 
 from mimsweep.models.densities.mixture import Mixture
 from mimsweep.models.densities.normal import Normal
+from mimsweep.models.measures import tiles
 from mimsweep.models.measures.pairs import Sums, sums_of_gaussians
-
-AT_ONCE = 2_000_000
-"""Numbers of z that a density sees at once, where its pairs aren't compiled."""
 
 
 class Conditional(Protocol):
@@ -45,8 +43,8 @@ class Conditional(Protocol):
 def information(q: Conditional, noise: Tensor) -> dict[str, float]:
     """Returns the bounds and the retrieval of all items against all.
 
-    On a CPU the sums of Gaussians, and of mixtures of them, are compiled loops. Else the density
-    is asked, of some z_i and all x_j at once.
+    On a CPU the sums of Gaussians, and of mixtures of them, are compiled loops. Else the density,
+    theirs in float64, is asked of some z_i and all x_j at once.
 
     Args:
         q: of one run's N >= 2 items.
@@ -72,18 +70,14 @@ def summary(sums: Sums) -> dict[str, float]:
 def sums_of(q: Conditional, noise: Tensor) -> Sums:
     """Returns what the densities at each z_i come to; arguments as for `information`."""
     z = q.sample(noise.double())[0]
-    if z.device.type == "cpu":
-        if isinstance(q, Normal):
-            return _of_gaussians(z.new_zeros(1, len(z)), q, z)
-        if isinstance(q, Mixture) and isinstance(q.components, Normal):
-            return _of_gaussians(q.log_weight[0], q.components, z)
-    at_once = max(1, AT_ONCE // z.numel())
-
-    def rows(chosen: slice) -> Tensor:
-        some = z[chosen, None]
-        return q.log_prob(some.expand(-1, len(z), -1))
-
-    return sums_of_rows(rows, len(z), at_once)
+    found = _gaussians(q)
+    if found is None:
+        return _sums_of_density(q, z, z.numel())
+    log_weight, mean, scale = found
+    if tiles.on_gpu(z):
+        return _sums_of_density(Mixture(log_weight, Normal(mean, scale)), z, mean.numel())
+    arrays = (tensor.contiguous().numpy() for tensor in (z, log_weight[0], mean[0], scale[0]))
+    return sums_of_gaussians(*arrays)
 
 
 def sums_of_rows(log_density: Callable[[slice], Tensor], count: int, at_once: int) -> Sums:
@@ -100,19 +94,35 @@ def sums_of_rows(log_density: Callable[[slice], Tensor], count: int, at_once: in
         itself = each.diagonal(start)
         own = itself.clone()
         itself.fill_(-math.inf)
-        parts.append(torch.stack([own, each.logsumexp(1), each.amax(1)]).cpu())
-    return Sums(*torch.cat(parts, dim=1).numpy())
+        parts.append(torch.stack([own, each.logsumexp(1), each.amax(1)]))
+    return Sums(*torch.cat(parts, dim=1).cpu().numpy())
 
 
-def _of_gaussians(log_weight: Tensor, normal: Normal, z: Tensor) -> Sums:
+def _sums_of_density(q: Conditional, z: Tensor, numbers: int) -> Sums:
     """Returns the sums over all pairs.
 
     Args:
-        log_weight: of the components, with shape (K, N).
-        normal: the components, with K·N·Z means.
-        z: with shape (N, Z), float64.
+        q: of N items.
+        z: with shape (N, Z).
+        numbers: so many are computed of each z_i.
     """
-    scale = torch.as_tensor(normal.scale, dtype=z.dtype).expand_as(normal.mean)
-    mean, scale = (values.reshape(-1, *z.shape).to(z) for values in (normal.mean, scale))
-    arrays = (tensor.contiguous().numpy() for tensor in (z, log_weight.to(z), mean, scale))
-    return sums_of_gaussians(*arrays)
+
+    def rows(chosen: slice) -> Tensor:
+        return q.log_prob(z[chosen, None].expand(-1, len(z), -1))
+
+    return sums_of_rows(rows, len(z), tiles.rows_at_once(numbers, z.device))
+
+
+def _gaussians(q: Conditional) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Returns log w, with shape (1, K, N), μ and σ, with shape (1, K, N, Z), in float64.
+
+    K is 1 for a Gaussian; None if the density is no mixture of Gaussians.
+    """
+    normal = q.components if isinstance(q, Mixture) else q
+    if not isinstance(normal, Normal):
+        return None
+    mean = normal.mean.double()
+    scale = torch.as_tensor(normal.scale, dtype=mean.dtype, device=mean.device).expand_as(mean)
+    if isinstance(q, Mixture):
+        return q.log_weight.double(), mean, scale
+    return mean.new_zeros(1, 1, mean.shape[1]), mean[:, None], scale[:, None]

@@ -4,18 +4,21 @@ A test point gets the label that most of its k nearest training points have, by 
 and with equal weights; of labels equally frequent the smallest, as scikit-learn has it. Of points
 equally far the earlier one is nearer.
 
-Training points lie in blocks of near ones, in vector order. A block whose bounding box is further
-than the neighbours so far is left out, as is one all of whose points are too far by some of their
-columns; else it's measured in float32, and the few points that may be among the nearest again in
-float64. In 2 dimensions one block in fifty is looked at, in 20 of Fashion-MNIST one in three.
+On a GPU all pairs are measured (`models.measures.tiles`). On a CPU training points lie in blocks of
+near ones, in vector order. A block whose bounding box is further than the neighbours so far is left
+out, as is one all of whose points are too far by some of their columns; else it's measured in
+float32, and the few points that may be among the nearest again in float64. In 2 dimensions one
+block in fifty is looked at, in 20 of Fashion-MNIST one in three.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from mimsweep.models.jit import compiled
+from mimsweep.models.measures import tiles
 
 BLOCK = 128  # training points measured in a row; a multiple of any vector register's width
 COLUMNS = 10  # after so many it's asked whether a block can be left out
@@ -32,22 +35,26 @@ def knn_accuracy(
     """Returns, for each k, the part of the test points that their neighbours label rightly.
 
     Args:
-        train_z: latents with shape (N, d), taken as float32.
+        train_z: latents with shape (N, d), taken as float32; a GPU's are searched there.
         train_labels: with shape (N,).
-        test_z: latents with shape (n, d), taken as float32.
+        test_z: latents with shape (n, d), taken as float32, of the same device.
         test_labels: with shape (n,).
         ks: numbers of neighbours, each from 1 to N.
 
     Raises:
         ValueError: a k is out of range, or a latent isn't finite.
     """
-    train, test = np.asarray(train_z, dtype=np.float32), np.asarray(test_z, dtype=np.float32)
+    train, test = _float32(train_z), _float32(test_z)
     if not 1 <= min(ks) <= max(ks) <= len(train):
         raise ValueError(f"ks = {tuple(ks)} must lie from 1 to {len(train)}, the training points")
     if not (np.isfinite(train).all() and np.isfinite(test).all()):
         raise ValueError("the latents must be finite")
     classes, labels = np.unique(np.asarray(train_labels), return_inverse=True)
-    votes = labels[_nearest(train, test, max(ks))]
+    if tiles.on_gpu(train_z) and tiles.on_gpu(test_z):
+        nearest = tiles.nearest(train_z.float(), test_z.float(), max(ks)).cpu().numpy()
+    else:
+        nearest = _nearest(train, test, max(ks))
+    votes = labels[nearest]
     truth = np.asarray(test_labels)
     ballots = votes + len(classes) * np.arange(len(test))[:, None]
     accuracy = {}
@@ -56,6 +63,11 @@ def knn_accuracy(
         counts = counts.reshape(len(test), len(classes))
         accuracy[k] = float(np.mean(classes[counts.argmax(axis=1)] == truth))
     return accuracy
+
+
+def _float32(values: ArrayLike) -> NDArray[np.float32]:
+    """Returns `values` on the CPU."""
+    return np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float32)
 
 
 def _nearest(train: NDArray[np.float32], test: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -65,7 +65,7 @@ def evaluate(model: LatentModel, weights: Weights, sampler: Sampler, seed: int) 
     x, z = x.double(), z.double()
     finite = bool(x.isfinite().all() and z.isfinite().all())
     metrics = {
-        "mi": ksg_mutual_information(x.cpu().numpy(), z.cpu().numpy()) if finite else math.nan,
+        "mi": ksg_mutual_information(x, z) if finite else math.nan,
         "mi_ceiling": ksg_ceiling(len(x)),
         "rmse": mean["distance"],
         "distortion": -mean["log_p_xz2"],
@@ -237,9 +237,9 @@ def _knn(
     if not (train_z.isfinite().all() and test_z.isfinite().all()):
         return dict.fromkeys(("knn1", "knn3", "knn5", "knn10"), math.nan)
     accuracy = knn_accuracy(
-        train_z.double().cpu().numpy(),
+        train_z,
         _labels(sampler, "knn", seed)[: len(train_z)],
-        test_z.cpu().numpy(),
+        test_z,
         _labels(sampler, "final", seed)[: len(test_z)],
     )
     return {f"knn{k}": share for k, share in accuracy.items()}

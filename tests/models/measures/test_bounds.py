@@ -22,10 +22,11 @@ from torch.distributions import Normal as TorchNormal
 
 from mimsweep.models.densities.mixture import Mixture
 from mimsweep.models.densities.normal import Normal
-from mimsweep.models.measures import bounds
+from mimsweep.models.measures import tiles
 from mimsweep.models.measures.bounds import information, summary, sums_of
 from mimsweep.models.measures.pairs import Sums
 from mimsweep.models.streams import generator
+from tests.models.measures.samples import let_a_cpu_be_the_gpu, pretended_gpu
 
 
 def normals(*name: str | int, shape: tuple[int, ...]) -> Tensor:
@@ -126,29 +127,59 @@ def test_rows_of_any_density_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     scale = normals("scale", shape=(1, 150, 3)).exp()
     fast = sums_of(Normal(mean, scale), noise)
     law = Independent(TorchNormal(mean[0], scale[0]), 1)
-    for at_once in (1, 7 * 450, bounds.AT_ONCE):
-        monkeypatch.setattr(bounds, "AT_ONCE", at_once)
+    for at_once in (1, 7 * 450, tiles.AT_ONCE["cpu"]):
+        monkeypatch.setitem(tiles.AT_ONCE, "cpu", at_once)
         assert_equal(sums_of(Other(law), mean + scale * noise), fast)
+
+
+def of_networks(components: int, count: int) -> tuple[Normal | Mixture, Tensor]:
+    """A density with parameters in float32, as networks have them, and noise."""
+    shape = (1, components or 1, count, 5)
+    mean, scale = normals("m", shape=shape).float(), (normals("s", shape=shape) - 3).exp().float()
+    noise = normals("e", shape=(1, count, 5))
+    if not components:
+        return Normal(mean[:, 0], scale[:, 0]), noise
+    uniform = torch.rand(1, count, 1, generator=generator("u"), dtype=torch.float64)
+    log_weight = normals("w", shape=shape[:3]).log_softmax(1).float()
+    return Mixture(log_weight, Normal(mean, scale)), torch.cat([noise, uniform], dim=-1)
+
+
+def moved(q: Normal | Mixture, to: Callable[[Tensor], Tensor]) -> Normal | Mixture:
+    if isinstance(q, Normal):
+        return Normal(to(q.mean), to(q.scale) if isinstance(q.scale, Tensor) else q.scale)
+    parts: Any = moved(q.components, to)
+    return Mixture(to(q.log_weight), parts)
+
+
+@pytest.mark.parametrize("components", [0, 3])
+@pytest.mark.parametrize("at_once", [1, 3000, 2_000_000])
+def test_sums_of_a_gpu_are_the_same(
+    components: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, noise = of_networks(components, 150)
+    fixed = Normal(normals("m", shape=(1, 150, 5)).float(), 1e-3)  # an auto-encoder's
+    expected = [sums_of(q, noise), sums_of(fixed, noise[..., :5])]
+    let_a_cpu_be_the_gpu(monkeypatch)
+    monkeypatch.setitem(tiles.AT_ONCE, "cpu", at_once)
+    assert_equal(sums_of(q, noise), expected[0])
+    assert_equal(sums_of(fixed, noise[..., :5]), expected[1])
+
+
+@pytest.mark.parametrize("components", [0, 3])
+def test_tensors_stay_on_the_gpu(components: int) -> None:
+    """All is computed there, until the sums themselves are wanted."""
+    q, noise = of_networks(components, 70)
+    with pretended_gpu() as gpu, pytest.raises(RuntimeError, match="numpy"):
+        sums_of(moved(q, gpu), gpu(noise))
+    with pretended_gpu() as gpu, pytest.raises(RuntimeError, match="device"):
+        sums_of(moved(q, gpu), noise)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("components", [0, 3])
 def test_a_gpu_says_the_same(components: int) -> None:
-    shape = (1, components or 1, 1000, 5)
-    mean, scale = normals("m", shape=shape).float(), (normals("s", shape=shape) - 3).exp().float()
-    uniform = torch.rand(1, 1000, 1, generator=generator("u"), dtype=torch.float64)
-    noise = torch.cat([normals("e", shape=(1, 1000, 5)), uniform], dim=-1)
-    log_weight = normals("w", shape=shape[:3]).log_softmax(1).float()
-    found = []
-    for device in ("cpu", "cuda"):
-        normal = Normal(mean.to(device), scale.to(device))
-        if components:
-            sums = sums_of(Mixture(log_weight.to(device), normal), noise.to(device))
-        else:
-            plain = Normal(mean[:, 0].to(device), scale[:, 0].to(device))
-            sums = sums_of(plain, noise[..., :-1].to(device))
-        found.append(sums)
-    assert_equal(found[1], found[0])
+    q, noise = of_networks(components, 1000)
+    assert_equal(sums_of(moved(q, Tensor.cuda), noise.cuda()), sums_of(q, noise))
 
 
 def test_collapsed_latents_tell_nothing() -> None:

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
 from mimsweep.models.measures.knn import _nearest, knn_accuracy
+from tests.models.measures.samples import let_a_cpu_be_the_gpu
 
 KS = (1, 3, 5, 10)
 
@@ -75,6 +77,27 @@ def test_chance_where_latents_know_nothing() -> None:
     accuracy = knn_accuracy(rng.normal(size=(2000, 5)), labels, rng.normal(size=(2000, 5)), labels)
     assert list(accuracy) == list(KS)
     assert list(accuracy.values()) == pytest.approx([0.1] * 4, abs=0.03)
+
+
+def test_neighbours_of_a_gpu_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, train_labels = points(3000, 8, 5, 1)
+    test, test_labels = points(500, 8, 5, 2)
+    expected = knn_accuracy(train, train_labels, test, test_labels, KS)
+    let_a_cpu_be_the_gpu(monkeypatch)
+    tensors = torch.from_numpy(train), torch.from_numpy(test).double()
+    assert knn_accuracy(tensors[0], train_labels, tensors[1], test_labels, KS) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_gpu_says_the_same(tied: bool) -> None:
+    train, train_labels = points(60_000, 20, 5, 1)
+    test, test_labels = points(2000, 20, 5, 2)
+    if tied:
+        train, test = train.round(), test.round()
+    on_gpu = torch.from_numpy(train).cuda(), torch.from_numpy(test).cuda()
+    found = knn_accuracy(on_gpu[0], train_labels, on_gpu[1], test_labels, KS)
+    assert found == knn_accuracy(train, train_labels, test, test_labels, KS)
 
 
 def test_refuses_what_has_no_neighbours() -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import digamma
@@ -14,8 +14,7 @@ from sklearn.feature_selection import mutual_info_regression
 from mimsweep.models.jit import compiled
 from mimsweep.models.measures.ksg import ksg_ceiling, ksg_mutual_information
 from mimsweep.models.measures.ties import without_ties
-
-Points = NDArray[np.float64]
+from tests.models.measures.samples import Points, let_a_cpu_be_the_gpu, pairs
 
 
 def brute_force(x: Points, z: Points, k: int) -> float:
@@ -45,29 +44,6 @@ def _estimate(close: list[NDArray[np.int64]], k: int) -> float:
 def gaussians(rho: float, dims: int, count: int, seed: int = 0) -> tuple[Points, Points]:
     x, noise = np.random.default_rng(seed).normal(size=(2, count, dims))
     return x, rho * x + np.sqrt(1 - rho**2) * noise
-
-
-@st.composite
-def pairs(draw: st.DrawFn) -> tuple[Points, Points, int]:
-    """Points in clusters far apart or near, on a grid (ties), with duplicates and constants."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    count, k = draw(st.integers(12, 400)), draw(st.integers(1, 10))
-    label = rng.integers(draw(st.integers(1, 5)), size=count)
-    spaces = []
-    for _ in range(2):
-        dims = draw(st.integers(1, 12))
-        centres = rng.normal(size=(5, dims)) * draw(st.sampled_from([0.0, 1.0, 1e3]))
-        p = centres[label] + rng.normal(size=(count, dims)) * draw(st.sampled_from([1e-9, 0.1, 1]))
-        if draw(st.booleans()):
-            p = np.round(p * draw(st.sampled_from([2.0, 20.0])))
-        if draw(st.booleans()):
-            p[:, rng.integers(dims)] = 3.0
-        if draw(st.booleans()):
-            p *= 10.0 ** rng.integers(-4, 5, size=dims)
-        spaces.append(p)
-    copies = draw(st.integers(0, count))
-    source = rng.integers(count, size=copies)
-    return spaces[0][[*range(count), *source]], spaces[1][[*range(count), *source]], k
 
 
 @given(pairs())
@@ -214,6 +190,26 @@ def test_refuses_what_has_no_estimate() -> None:
         ksg_mutual_information(x, z[:9])
     with pytest.raises(ValueError, match="finite"):
         ksg_mutual_information(x, np.where(z > 1e9, z, np.nan))
+
+
+def test_counts_of_a_gpu_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, z = gaussians(0.9, 3, 2000)
+    x[:, 1] = x[:, 1].round()  # ties, which are broken first
+    tensors = torch.from_numpy(x), torch.from_numpy(z).float()
+    expected = ksg_mutual_information(*tensors)
+    assert expected == ksg_mutual_information(x, z.astype(np.float32))
+    let_a_cpu_be_the_gpu(monkeypatch)
+    assert ksg_mutual_information(*tensors) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_gpu_says_the_same(tied: bool) -> None:
+    x, z = gaussians(0.9, 10, 10_200)
+    if tied:
+        x[:, 1], z[:] = x[:, 1].round(), np.round(z, 1)
+    on_gpu = torch.from_numpy(x).cuda(), torch.from_numpy(z).cuda()
+    assert ksg_mutual_information(*on_gpu) == ksg_mutual_information(x, z)
 
 
 def test_compiles_where_nothing_can_be_kept() -> None:

@@ -26,6 +26,7 @@ from mimsweep.models.nets.latent import LatentModel
 from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps.sampling import Sampler
 from mimsweep.models.streams import generator
+from tests.models.measures.samples import let_a_cpu_be_the_gpu
 from tests.models.minibatches import minibatches
 
 NAMES = {
@@ -184,6 +185,28 @@ def test_seed_decides(truth: Gaussian) -> None:
     )
     assert first == again
     assert all(first[name] != other[name] for name in ("mi", "mi_lower", "nll", "rmse", "h_z"))
+
+
+def test_what_a_gpu_measures_is_the_same(truth: Gaussian, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Gaussian(truth.matrix, truth.scale, count=1000)
+    model, weights = exact(few)
+    expected = evaluate(model, weights, sampler(few, 2), seed=1)
+    let_a_cpu_be_the_gpu(monkeypatch)
+    metrics = evaluate(model, weights, sampler(few, 2), seed=1)
+    bounds = {name: expected.pop(name) for name in ("mi_lower", "mi_upper")}
+    assert {name: metrics.pop(name) for name in bounds} == pytest.approx(bounds, rel=1e-12)
+    assert metrics == expected
+
+
+@pytest.mark.gpu
+def test_a_gpu_says_the_same(truth: Gaussian) -> None:
+    """Networks compute x̂ and z in float32, on a GPU by other operations than on a CPU."""
+    model, weights = exact(truth)
+    expected = evaluate(model, weights, sampler(truth, 2), seed=3)
+    on_gpu = {name: tensor.cuda() for name, tensor in weights.items()}
+    source = Sampler(truth, 100, 2, torch.device("cuda"))
+    metrics = evaluate(model, on_gpu, source, seed=3)
+    assert metrics == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 def test_collapsed_model_knows_nothing(truth: Gaussian) -> None:

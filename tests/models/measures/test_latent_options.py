@@ -16,23 +16,31 @@ from torch.distributions import (
 from mimsweep.models.data.loading import load
 from mimsweep.models.densities.mixture import Mixture
 from mimsweep.models.layout import named_views
+from mimsweep.models.losses.base import Noise
+from mimsweep.models.measures import latent
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
 from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps.sampling import Sampler
 from tests.models.cohorts import Few
+from tests.models.measures.samples import pretended_gpu
+from tests.models.minibatches import minibatches
 
 WITH_Q_X = ("h_encoder", "h_joint", "h_mixture")
+
+
+def toy_model(options: Options) -> tuple[Few, LatentModel, dict[str, Tensor]]:
+    data = Few(load("toy4", Path("nowhere")), 1000)
+    model = LatentModel(2, 2, 5, 2, "tanh", 1e-3, options=options, log_p_x=data.log_prob)
+    starts = model.starts(5, lambda: data.draw("train", 5, 1)[0])
+    return data, model, named_views(initial_weights(model.shapes(), 5, starts), model.shapes())
 
 
 def toy_metrics(
     options: Options, trained: bool = True
 ) -> tuple[dict[str, float], LatentModel, dict[str, Tensor], Few]:
     """Metrics of a model of toy4, as it starts but, if `trained`, for its q(x)."""
-    data = Few(load("toy4", Path("nowhere")), 1000)
-    model = LatentModel(2, 2, 5, 2, "tanh", 1e-3, options=options, log_p_x=data.log_prob)
-    starts = model.starts(5, lambda: data.draw("train", 5, 1)[0])
-    weights = named_views(initial_weights(model.shapes(), 5, starts), model.shapes())
+    data, model, weights = toy_model(options)
     for name in model.q_x.shapes() if trained and model.q_x else ():
         weights[name] += 0.01
     source = Sampler(data, 100, 2, torch.device("cpu"), model.choices)
@@ -143,3 +151,25 @@ def test_samples_of_p_are_of_the_learned_p_z() -> None:
     expected = expected.mean() + (plain.log_prob(x) - mixture.log_prob(x)).mean()
     assert kl == pytest.approx(float(expected), abs=0.7)
     assert kl > 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(p_z="marginal", q_x="anchor"),
+        Options(p_z="prior", p_z_gmm=2, q_x="prior", q_x_gmm=2, learn_p_z=True),
+        Options(p_z="gmm-marginal", p_z_gmm=3, q_x="gmm-marginal", q_x_gmm=3),
+        Options(q_zx_gmm=2, p_xz_gmm=2),
+    ],
+)
+def test_tensors_stay_on_the_gpu(options: Options) -> None:
+    data, model, weights = toy_model(options)
+    names = ("z", "z_marginal", "anchor", "x")
+    source = Sampler(data, 100, 2, torch.device("cpu"), model.choices)
+    x, noise = next(minibatches(source, "final", [(5, 0)], names))
+    with pretended_gpu() as gpu, torch.no_grad():
+        there = {name: gpu(tensor) for name, tensor in weights.items()}
+        x, noise = gpu(x), Noise(**{name: gpu(getattr(noise, name)) for name in names})
+        found = latent._terms(model, there, x, noise) | latent._divergences(model, there, x, noise)
+        assert all(values.device.type == "cuda" for values in found.values())
