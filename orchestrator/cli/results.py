@@ -37,6 +37,7 @@ from mimsweep.orchestrator.stopping import kill_children
 def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
     """Count the runs of a sweep or search by status."""
     from mimsweep.orchestrator.files.sweep import Sweep
+    from mimsweep.orchestrator.tracking.runs import processors_line
 
     loaded = load_either(sweep, overrides)
     known = list_store(tracking_uri).statuses(loaded.name)
@@ -59,6 +60,8 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     for name in ("failed", "running", "killed", "missing"):
         if counts[name]:
             click.echo(f"  {counts[name]} {name}")
+    if line := processors_line(state for _, state in states if state is not None):
+        click.echo(f"  {line}")
     log = Path(".mimsweep", "logs", loaded.name)
     for name, state in states:
         if state is not None and state.status == "FAILED":

@@ -54,6 +54,8 @@ class RunFinished:
         weights: content of a safetensors file.
         snapshots: likewise, each tensor with a leading axis of epochs; empty where none were kept.
         profile: what was measured of each latent dimension, by name.
+        processor: the kind that trained it, as `models.jit.processor` names it; "A then B" if a
+            checkpoint of A went on on B.
     """
 
     run_key: str
@@ -61,6 +63,7 @@ class RunFinished:
     weights: bytes
     snapshots: bytes = b""
     profile: Mapping[str, list[float]] = field(default_factory=dict)
+    processor: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,17 @@ Row = list[float]
 
 @dataclass
 class Record:
-    """What was told of a run so far: its epochs, and its training time in seconds."""
+    """What was told of a run so far.
+
+    Attributes:
+        epochs: those it has trained.
+        seconds: its training time.
+        processors: the kinds that trained it, in order.
+    """
 
     epochs: list[Row]
     seconds: float
+    processors: list[str]
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,11 @@ def _read_file(path: Path, keys: Collection[str]) -> dict[str, Saved]:
             runs[row]["key"]: Saved(
                 runs[row]["progress"],
                 {name: tensor[row] for name, tensor in tensors.items()},
-                Record(runs[row]["epochs"], runs[row]["seconds"]),
+                Record(
+                    runs[row]["epochs"],
+                    runs[row]["seconds"],
+                    runs[row].get("processors", []),  # an older version's has none
+                ),
             )
             for row in rows
         }

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from mimsweep.models import registry, settings
+from mimsweep.models import jit, registry, settings
 from mimsweep.models.data.base import DataSet
 from mimsweep.models.data.binarised import ImageSet, load_images
 from mimsweep.models.data.cache import Cached
@@ -110,11 +110,14 @@ class _Cohort:
         self._training, self._origin = _training(runs, place)
         self._place = place
         self._name = f"{runs[0].run_key}-{len(runs)}"
-        self._records = {run.run_key: Record([], 0.0) for run in runs}
+        self._processor = jit.processor(place.device)
+        self._records = {run.run_key: self._new_record() for run in runs}
         self._snapshots: dict[str, list[dict[str, torch.Tensor]]] = {}
         resumable = [] if place.snapshots else self._training.live
         for key, saved in checkpoint.read(place.checkpoint_dir, resumable).items():
             self._training.restore(key, saved.progress, saved.tensors)
+            if self._processor not in saved.record.processors:
+                saved.record.processors.append(self._processor)
             self._records[key] = saved.record
         self._since = self._saved = time.monotonic()
 
@@ -140,8 +143,11 @@ class _Cohort:
             case Join(runs=runs):
                 assert not isinstance(self._training, Abreast)  # a search's cohort has one shape
                 self._clock()
-                self._records |= {run.run_key: Record([], 0.0) for run in runs}
+                self._records |= {run.run_key: self._new_record() for run in runs}
                 self._training.add(members(runs))
+
+    def _new_record(self) -> Record:
+        return Record([], 0.0, [self._processor])
 
     def _message(self, event: trained.Event) -> Event:
         self._clock()
@@ -155,7 +161,8 @@ class _Cohort:
                 return _epoch(key, record.epochs[-1])
             case trained.RunEnd(key=key, metrics=metrics, weights=weights, profile=profile):
                 metrics = {**metrics, **self._origin, "seconds": record.seconds}
-                return RunFinished(key, metrics, _saved(weights), self._film(key), profile)
+                kind = " then ".join(record.processors)
+                return RunFinished(key, metrics, _saved(weights), self._film(key), profile, kind)
             case trained.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 

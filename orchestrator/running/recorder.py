@@ -133,7 +133,7 @@ class Recorder:
         """Stores the results of a run, then makes it complete."""
         epochs = self._epochs.pop(run.run_key, [])
         parts = (event.metrics, event.weights, event.snapshots, event.profile)
-        result = Result(run, epochs, *parts)
+        result = Result(run, epochs, *parts, event.processor)
         try:
             self._spool.put(result)
         except OSError as error:
@@ -217,7 +217,7 @@ class Recorder:
 
         def store(run_id: str) -> None:
             self._tracking.log_epochs(run_id, result.epochs[first:], at)
-            self._tracking.finish(run_id, result.metrics, artifacts, at)
+            self._tracking.finish(run_id, result.metrics, artifacts, at, result.processor)
             del self.open[key]
             self._spool.remove(key)
 

@@ -28,6 +28,7 @@ class Result:
         weights: content of a safetensors file.
         snapshots: likewise, of each epoch; empty where none were kept.
         profile: numbers of each latent dimension, by name.
+        processor: the kind that trained it; empty if it isn't known.
     """
 
     run: RunSpec
@@ -36,6 +37,7 @@ class Result:
     weights: bytes
     snapshots: bytes = b""
     profile: Mapping[str, list[float]] = field(default_factory=dict)
+    processor: str = ""
 
 
 class Spool:
@@ -58,6 +60,7 @@ class Spool:
             "epochs": result.epochs,
             "metrics": dict(result.metrics),
             "profile": dict(result.profile),
+            "processor": result.processor,
         }
         self._write(f"{key}.safetensors", result.weights)
         if result.snapshots:
@@ -76,8 +79,8 @@ class Spool:
                 epochs = [(int(epoch), metrics) for epoch, metrics in content["epochs"]]
                 film = path.with_suffix(".snapshots")
                 snapshots = film.read_bytes() if film.exists() else b""
-                profile = content.get("profile", {})
-                yield Result(run, epochs, content["metrics"], weights, snapshots, profile)
+                more = (content.get("profile", {}), content.get("processor", ""))
+                yield Result(run, epochs, content["metrics"], weights, snapshots, *more)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
 

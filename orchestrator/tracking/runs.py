@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
@@ -18,7 +19,7 @@ Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
 CANCEL, COMPLETE = "mimsweep.cancel", "mimsweep.complete"
 CLAIM, ASKS, HOLDS = "mimsweep.claim", "asks", "holds"
-REASON, ROLE = "mimsweep.reason", "mimsweep.role"
+PROCESSOR, REASON, ROLE = "mimsweep.processor", "mimsweep.reason", "mimsweep.role"
 WEIGHTS, SNAPSHOTS = "weights.safetensors", "snapshots.safetensors"
 PROFILE = "kl_per_dimension.json"
 IDENTITY = ("run_key", "run_id", "run_name", "status")
@@ -65,11 +66,13 @@ class RunState:
             lives.
         run_id: The MLflow run that says so.
         reason: Why it failed.
+        processor: The kind that trained it; older versions did not say.
     """
 
     status: Status
     run_id: str
     reason: str | None
+    processor: str | None
 
 
 def is_complete(run: Run) -> bool:
@@ -109,8 +112,9 @@ def states(runs: Sequence[Run]) -> dict[str, RunState]:
         if key is None:
             continue
         if key not in found or (is_complete(run) and found[key].status != "FINISHED"):
-            reason = run.data.tags.get(REASON)
-            found[key] = RunState(_true_status(run, living), run.info.run_id, reason)
+            reason, processor = (run.data.tags.get(tag) for tag in (REASON, PROCESSOR))
+            status = _true_status(run, living)
+            found[key] = RunState(status, run.info.run_id, reason, processor)
     return found
 
 
@@ -119,6 +123,19 @@ def _true_status(run: Run, living: Collection[str]) -> Status:
     if is_complete(run) or status in ("FAILED", "KILLED"):
         return status
     return "RUNNING" if run.data.tags.get(PARENT) in living else "KILLED"
+
+
+def processors_line(states: Iterable[RunState]) -> str:
+    """A line on complete runs, if more than one kind of processor trained them; else empty."""
+    complete = (state.processor for state in states if state.status == "FINISHED")
+    kinds = sorted(Counter(filter(None, complete)).items(), key=lambda kind: (-kind[1], kind[0]))
+    if len(kinds) < 2:
+        return ""
+    counts = ", ".join(f"{count} on {kind}" for kind, count in kinds)
+    return (
+        f"runs were trained on {len(kinds)} kinds of processor, {counts}: bit for bit holds only "
+        "within a kind"
+    )
 
 
 def table(runs: Iterable[Run]) -> pd.DataFrame:

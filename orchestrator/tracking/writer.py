@@ -21,6 +21,7 @@ from mimsweep.orchestrator.tracking.runs import (
     CLAIM,
     COMPLETE,
     PARENT,
+    PROCESSOR,
     REASON,
     ROLE,
     RUN_KEY,
@@ -214,12 +215,15 @@ class Tracking(Reader):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes],
         at: int | None = None,
+        processor: str = "",
     ) -> None:
-        """Stores final metrics and artifacts (name to content), then makes the run complete.
+        """Stores final metrics, artifacts (name to content), the kind of processor if it is known.
 
-        It may be made again, as `log_epochs` may.
+        Then makes the run complete. It may be made again, as `log_epochs` may.
         """
         self._log(run_id, [(0, metrics)], at)
+        if processor:
+            self._owned.set_tag(run_id, PROCESSOR, processor)
         self._log_files(run_id, artifacts)
         self._owned.set_terminated(run_id, "FINISHED")
         self._owned.set_tag(run_id, COMPLETE, "true")

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from safetensors.numpy import load
 
+from mimsweep.models.jit import processor
 from mimsweep.orchestrator.engines.base import (
     CohortEnded,
     CohortLost,
@@ -97,6 +98,7 @@ def test_a_finished_run_has_all_metrics_and_its_weights(engine: Engine) -> None:
     }
     assert all(math.isfinite(value) for value in finished.metrics.values())
     assert finished.metrics["epochs_run"] == 3
+    assert finished.processor == processor("cpu")
     weights = load(finished.weights)
     assert {name: array.shape for name, array in weights.items()} == {
         "encoder.0.weight": (9, 5), "encoder.0.bias": (9,),

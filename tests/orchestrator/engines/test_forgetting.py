@@ -14,7 +14,7 @@ def save(folder: Path, *keys: str) -> None:
     progress = [
         {"epoch": 3.0 + row, "best_epoch": 2.0, "best_loss": 1.5} for row in range(len(keys))
     ]
-    records = {key: Record([[1, 2.0, 3.0, 1.0, 1e-3]], 4.5) for key in keys}
+    records = {key: Record([[1, 2.0, 3.0, 1.0, 1e-3]], 4.5, ["i386"]) for key in keys}
     write(folder / f"{keys[0]}.safetensors", CohortState(list(keys), progress, tensors), records)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load
 
+from mimsweep.models.jit import processor
 from mimsweep.orchestrator.engines.base import (
     CohortEnded,
     CohortLost,
@@ -88,6 +89,7 @@ def test_a_run_of_omniglot_has_its_epochs_metrics_and_weights(
     assert all(isinstance(e, EpochEnded) and e.metrics.keys() == {*EPOCH_METRICS} for e in epochs)
     assert [getattr(e, "epoch", None) for e in epochs] == [1, 2]
     assert isinstance(finished, RunFinished)
+    assert finished.processor == processor("cpu")
     metrics = finished.metrics
     shared = {*FINAL_METRICS[: FINAL_METRICS.index("nll") + 1], "knn1", "knn3", "knn5", "knn10"}
     assert metrics.keys() == {*shared, *IMAGE_METRICS, *RUN_METRICS}

@@ -62,8 +62,8 @@ def test_a_run_from_creation_to_its_end(
     recorder.epoch(epoch(RUNS[0], 1, 0.5))
     recorder.epoch(epoch(RUNS[0], 2, 0.25))
     profile = {"kl": [0.5, 0.0], "variance": [1.0, 0.0]}
-    end = RunFinished(RUNS[0].run_key, {"mi": 1.5}, b"the weights", profile=profile)
-    recorder.finish(RUNS[0], end)
+    parts = (RUNS[0].run_key, {"mi": 1.5}, b"the weights")
+    recorder.finish(RUNS[0], RunFinished(*parts, profile=profile, processor="i386"))
     recorder.epoch(epoch(RUNS[1], 1, float("nan")))
     recorder.fail(RUNS[1], RunFailed(RUNS[1].run_key, "it turned nan"), "Traceback: here")
     recorder.close("FAILED", {"runs_complete": 1, "runs_failed": 1}, 30.0)
@@ -72,6 +72,8 @@ def test_a_run_from_creation_to_its_end(
     assert (good.info.status, bad.info.status) == ("FINISHED", "FAILED")
     assert good.data.tags["mimsweep.complete"] == "true"
     assert good.data.tags["mimsweep.device"] == "cpu"
+    assert good.data.tags["mimsweep.processor"] == "i386"
+    assert "mimsweep.processor" not in bad.data.tags
     assert losses(client, good.info.run_id) == [(1, 0.5), (2, 0.25)]
     assert good.data.metrics["mi"] == 1.5
     assert text(client, good.info.run_id, "weights.safetensors", tmp_path) == "the weights"
@@ -208,8 +210,8 @@ def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
         for run in RUNS[:2]:
             recorder.epoch(epoch(run, 1, float("nan")))
             profile = {"kl": [0.5], "variance": [1.0]}
-            end = RunFinished(run.run_key, {"mi": 1.0}, b"weights", profile=profile)
-            recorder.finish(run, end)
+            parts = (run.run_key, {"mi": 1.0}, b"weights")
+            recorder.finish(run, RunFinished(*parts, profile=profile, processor="i386"))
         start = time.monotonic()
         with pytest.raises(TrackingError, match="tracking store"):
             recorder.close("FAILED", {}, 0.1)
@@ -223,18 +225,19 @@ def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
     run_id = tracking.complete("later")[RUNS[1].run_key]
     assert [step for step, _ in losses(client, run_id)] == [1]
     assert text(client, run_id, "weights.safetensors", tmp_path) == "weights"
+    assert client.get_run(run_id).data.tags["mimsweep.processor"] == "i386"
     assert json.loads(text(client, run_id, PROFILE, tmp_path)) == profile
     assert list(spool.results()) == []
 
 
-def test_a_spooled_result_of_an_older_version_has_no_profile(spool: Spool, tmp_path: Path) -> None:
-    spool.put(Result(RUNS[0], [], {"mi": 1.0}, b"weights"))
+def test_a_spooled_result_of_an_older_version_has_less(spool: Spool, tmp_path: Path) -> None:
+    spool.put(Result(RUNS[0], [], {"mi": 1.0}, b"weights", processor="i386"))
     (file,) = (tmp_path / "spool").glob("*.json")
     content = json.loads(file.read_text())
-    del content["profile"]
+    del content["profile"], content["processor"]
     file.write_text(json.dumps(content))
     (result,) = spool.results()
-    assert (result.metrics, result.profile) == ({"mi": 1.0}, {})
+    assert (result.metrics, result.profile, result.processor) == ({"mi": 1.0}, {}, "")
 
 
 def test_a_dropped_run_is_killed_with_the_reason(
