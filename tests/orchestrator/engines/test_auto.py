@@ -63,6 +63,7 @@ def test_a_cohort_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
     assert children() == before
 
 
+@pytest.mark.slow
 def test_ten_runs_are_faster_than_one_by_eager_steps(tmp_path: Path) -> None:
     fields = {"model": "mim", "q_x_samples": "marginal", "batch_size": 1000}
     one = measured(tmp_path, specs(1, **fields))
@@ -107,6 +108,7 @@ def test_a_gpu_that_cant_be_used_leaves_the_cores(tmp_path: Path) -> None:
     assert "\n" not in line
 
 
+@pytest.mark.slow
 def test_a_cohort_of_either_size_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
