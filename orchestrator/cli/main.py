@@ -147,6 +147,9 @@ def plan(
     tell_others(loaded, complete)
     made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
     planned = made.to_json()
+    if made.cohorts and device == "auto" and kind == "cuda":
+        text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"
+        click.echo(f"mimsweep: {text}", err=True)
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return

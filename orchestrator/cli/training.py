@@ -30,7 +30,7 @@ workers = click.option(
     "--workers",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Workers; by default one per GPU, else one per CPU core.",
+    help="Workers; by default one per GPU or, on a CPU, per core.",
 )
 gpus_per_worker = click.option(
     "--gpus-per-worker",

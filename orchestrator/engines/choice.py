@@ -1,6 +1,6 @@
 """Which engine, on which kind of device: from the options of a command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,14 @@ class Choice:
     Attributes:
         kind: of device: "cpu" or "cuda".
         make: makes it, from where cohorts train and a folder for logs.
+        slots: of each slot on this machine, its GPU, if any.
+        rival: the same on CPU cores, where "auto" may come to either.
     """
 
     kind: str
     make: Callable[[Place, Path], Engine]
+    slots: Sequence[str | None] = ()
+    rival: "Choice | None" = None
 
 
 def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float) -> Choice:
@@ -30,7 +34,8 @@ def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float
 
     Args:
         engine: one of `ENGINES`.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu" or "cuda". "auto" comes to GPUs, if there are any; but for "ray", that
+            is with a rival, between which `engines.auto` decides.
         workers: number of slots; None: what the devices are good for.
         gpus_per_worker: of "ray".
 
@@ -47,6 +52,8 @@ def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float
         kind, slots = ray_slots(device, workers, gpus_per_worker)
         return Choice(kind, lambda place, _: RayEngine(place, slots, gpus_per_worker))
     kind, gpus = local_slots(device, workers)
+    undecided = device == "auto" and kind == "cuda"
+    rival = choose(engine, "cpu", workers, gpus_per_worker) if undecided else None
     if engine == "inline":
-        return Choice(kind, lambda place, _: InlineEngine(place))
-    return Choice(kind, lambda place, log_dir: LocalEngine(gpus, place, log_dir))
+        return Choice(kind, lambda place, _: InlineEngine(place), gpus[:1], rival)
+    return Choice(kind, lambda place, log_dir: LocalEngine(gpus, place, log_dir), gpus, rival)

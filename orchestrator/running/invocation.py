@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mimsweep.orchestrator.engines.auto import Planned, faster
 from mimsweep.orchestrator.engines.base import Engine, Place
 from mimsweep.orchestrator.engines.choice import Choice, choose
 from mimsweep.orchestrator.errors import TrackingError
@@ -35,7 +36,7 @@ class Options:
     Attributes:
         engine: one of `engines.choice.ENGINES`.
         device: "auto", "cpu" or "cuda".
-        workers: number of workers; None: one per GPU, else one per core.
+        workers: number of workers; None: one per GPU or, on a CPU, per core.
         gpus_per_worker: of the Ray engine.
         cohort_size: most runs in a cohort; None: chosen from the device.
         tracking_uri: of the store, from `tracking.uri.resolve_uri`.
@@ -133,6 +134,24 @@ def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
 def choose_engine(options: Options) -> Choice:
     """Returns the engine that is wanted, and the device it is for."""
     return choose(options.engine, options.device, options.workers, options.gpus_per_worker)
+
+
+def settle(choice: Choice, name: str, options: Options, planned: Planned, view: View) -> Choice:
+    """Returns the choice or its rival, what trains faster, and says so; measures it for that.
+
+    Args:
+        choice: of `choose_engine`; there must be something to train.
+        name: of the sweep or search.
+        options: how to run it.
+        planned: plans it for a device.
+        view: where it is said.
+    """
+    if choice.rival is None:
+        return choice
+    logs = log_dir(name) / "auto"
+    settled, line = faster(choice, choice.rival, planned, options.data_dir, logs)
+    view.say(line)
+    return settled
 
 
 def checkpoint_dir(name: str) -> Path:

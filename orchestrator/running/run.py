@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
+from mimsweep.orchestrator.engines.auto import Planned
 from mimsweep.orchestrator.engines.base import Engine
 from mimsweep.orchestrator.engines.choice import Choice
 from mimsweep.orchestrator.engines.forgetting import forget, keys_in
@@ -21,6 +23,7 @@ from mimsweep.orchestrator.running.invocation import (
     dispatch,
     make_engine,
     open_tracking,
+    settle,
 )
 from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View, duration
@@ -38,15 +41,18 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     """
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data(batch_sizes(sweep.runs), options.data_dir)
-    if choice and can_be_created(options.tracking_uri):
+    if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
         with closing(engine):
-            return _run(sweep, options, view, lambda: (kind, engine))
-    # A Ray takes seconds to start: not before there is something to do.
-    return _run(
-        sweep, options, view, lambda: _engine(sweep, options, choice or choose_engine(options))
-    )
+            return _run(sweep, options, view, lambda _: (kind, engine))
+
+    # Ray takes seconds to start, measuring too: not before there is something to do.
+    def started(planned: Planned) -> tuple[str, Engine]:
+        chosen = settle(choice or choose_engine(options), sweep.name, options, planned, view)
+        return _engine(sweep, options, chosen)
+
+    return _run(sweep, options, view, started)
 
 
 def _engine(sweep: Sweep, options: Options, choice: Choice) -> tuple[str, Engine]:
@@ -54,16 +60,17 @@ def _engine(sweep: Sweep, options: Options, choice: Choice) -> tuple[str, Engine
 
 
 def _run(
-    sweep: Sweep, options: Options, view: View, engine: Callable[[], tuple[str, Engine]]
+    sweep: Sweep, options: Options, view: View, engine: Callable[[Planned], tuple[str, Engine]]
 ) -> Outcome:
-    """Trains what is missing by an engine, which comes with its kind of device."""
+    """Trains what is missing by an engine, which comes with its kind of device, for a plan."""
     tracking = open_tracking(sweep.name, options, view)
     checkpoints, keys = checkpoint_dir(sweep.name), {run.run_key for run in sweep.runs}
     complete = set() if options.fresh else set(tracking.complete(sweep.name))
     if keys <= complete:
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
-    kind, made = engine()
+    planned = partial(plan, sweep.name, sweep.runs, complete, options.cohort_size)
+    kind, made = engine(planned)
     with STOP.noted(), closing(made):
         begun = begin(sweep.name, sweep.description, tracking, kind, made)
         if options.fresh:  # not before the sweep is ours: another may be training it
@@ -75,7 +82,7 @@ def _run(
                 "with other random numbers: these runs start anew"
             )
         complete.update(begun.recorder.deliver(complete))
-        todo = plan(sweep.name, sweep.runs, complete, options.cohort_size, kind, made.idle)
+        todo = planned(kind, made.idle)
         view.say(expected(todo, kind, made.idle))
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
         dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state, device=kind)

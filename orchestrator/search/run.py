@@ -5,6 +5,7 @@ import json
 import math
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mimsweep.orchestrator.costs import cohort_limit
 from mimsweep.orchestrator.engines.forgetting import forget
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.planning import plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     STATE_DIR,
@@ -24,6 +26,7 @@ from mimsweep.orchestrator.running.invocation import (
     dispatch,
     make_engine,
     open_tracking,
+    settle,
 )
 from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
@@ -91,6 +94,8 @@ def run_search(
         view.say(f"{search.name}: all {study.goal} trials are made")
         study.close()
         return _found(Outcome({}), study, tracking, tracking.latest_parent(search.name), output)
+    planned = partial(plan, search.name, _like_trials(search), (), options.cohort_size)
+    choice = settle(choice, search.name, options, planned, view)
     with (
         STOP.noted(),
         closing(study),
@@ -112,6 +117,13 @@ def run_search(
             forget(checkpoint_dir(search.name), study.run_keys())
     view.say(state.line())
     return _found(outcome, study, tracking, begun.parent_id, output)
+
+
+def _like_trials(search: Search) -> list[RunSpec]:
+    """Returns as many runs as its trials train at once, at the last corner of its space."""
+    params = {field: dimension.values[-1] for field, dimension in search.space.items()}
+    count = len(search.seeds) * min(search.parallel, search.goal)
+    return [RunSpec(**search.fixed, **params, seed=seed) for seed in range(1, count + 1)]
 
 
 def _batch_sizes(search: Search) -> dict[str, set[int]]:

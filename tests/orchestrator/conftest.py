@@ -1,8 +1,10 @@
-"""Stores to work on: copies of one that is made once, as its schema takes seconds."""
+"""Stores to work on: copies of one that is made once, as its schema takes seconds; drivers."""
 
 import math
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,29 @@ import pytest
 from mimsweep.orchestrator.metrics import TABLE_METRICS
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.orchestrator.commands import GOOD, RUNS
+
+Driver = Callable[[int, int], None]
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """Makes a driver, which is found before the machine's own."""
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler")
+
+    def make(count: int, version: int) -> None:
+        code = f"""
+            int cuInit(unsigned flags) {{ return {0 if count else 100}; }}
+            int cuDeviceGetCount(int *count) {{ *count = {count}; return 0; }}
+            int cuDriverGetVersion(int *version) {{ *version = {version}; return 0; }}
+        """
+        made = tmp_path / "libcuda.so.1"
+        command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(made)]
+        subprocess.run(command, input=code, text=True, check=True)
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,6 @@
 """Which GPUs are found, by drivers made for the test: with so many GPUs, of a version of CUDA."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,29 +8,7 @@ import torch
 from mimsweep.orchestrator.engines.local import local_slots
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.gpus import Gpus, find_gpus
-
-Driver = Callable[[int, int], None]
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    """Makes a driver, which is found before the machine's own."""
-    compiler = shutil.which("cc")
-    if not compiler:
-        pytest.skip("no C compiler")
-
-    def make(count: int, version: int) -> None:
-        code = f"""
-            int cuInit(unsigned flags) {{ return {0 if count else 100}; }}
-            int cuDeviceGetCount(int *count) {{ *count = {count}; return 0; }}
-            int cuDriverGetVersion(int *version) {{ *version = {version}; return 0; }}
-        """
-        made = tmp_path / "libcuda.so.1"
-        command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(made)]
-        subprocess.run(command, input=code, text=True, check=True)
-        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
-
-    return make
+from tests.orchestrator.conftest import Driver
 
 
 @pytest.mark.parametrize(

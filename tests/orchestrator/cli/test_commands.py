@@ -16,6 +16,7 @@ from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.metrics import FINAL_METRICS, IMAGE_METRICS
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.orchestrator.commands import RUNS, mimsweep, refused
+from tests.orchestrator.conftest import Driver
 
 pytestmark = [
     pytest.mark.usefixtures("here"),
@@ -73,6 +74,19 @@ def test_plan_for_people(sweep: Path, store: Tracking) -> None:
     lines = mimsweep("plan", sweep).stdout.splitlines()
     assert lines[0] == "toy: 6 runs, 2 complete"
     assert "2 runs  dataset=toy4 model=mim z_dim=2" in lines[1]
+
+
+def test_plan_says_which_device_it_takes_unmeasured(
+    sweep: Path, store: Tracking, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mimsweep.orchestrator.gpus._torch", lambda: ("2.9", "13.0"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver(2, 99000)
+    told = "mimsweep: planned for 2 GPUs; `run` measures whether CPU cores are faster\n"
+    assert mimsweep("plan", sweep, "--json").stderr == told
+    assert mimsweep("plan", sweep, "--device", "cuda").stderr == ""
+    assert mimsweep("plan", sweep, "--device", "cpu").stderr == ""
+    assert mimsweep("plan", sweep, "--set", "seed=1").stderr.count("planned for") == 0
 
 
 def test_status(sweep: Path, store: Tracking) -> None:
