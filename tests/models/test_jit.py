@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from llvmlite import binding
 
-from mimsweep.models.jit import processor
+from mimsweep.models.jit import njit, processor
 
 PRINT = "from mimsweep.models.jit import processor; print(processor('cpu'), end='')"
 HOST = binding.get_host_cpu_name()
@@ -32,6 +33,17 @@ def test_it_is_what_loops_are_compiled_for(name: str, value: str, expected: str)
         check=True,
     )
     assert found.stdout == expected
+
+
+@pytest.mark.skipif("avx512f" not in processor("cpu"), reason="no vectors of 512 bits here")
+def test_loops_use_the_widest_vectors() -> None:
+    @njit
+    def doubled(values: np.ndarray) -> None:  # type: ignore[type-arg]
+        for index in range(len(values)):
+            values[index] += values[index]
+
+    doubled(np.ones(100, np.float32))
+    assert "zmm" in next(iter(doubled.inspect_asm().values()))
 
 
 @pytest.mark.gpu
