@@ -133,7 +133,8 @@ class Engine(Protocol):
 
         Args:
             cohort: a number that events will name, used once.
-            runs: they agree on all fields but `VARIES_IN_COHORT`.
+            runs: they agree on all fields but `VARIES_IN_COHORT`, or make several such stacks,
+                which train side by side.
         """
 
     def events(self, timeout: float) -> list[Event]:

@@ -50,7 +50,7 @@ def train(
 
     Args:
         number: the cohort's.
-        runs: they agree on all fields but `VARIES_IN_COHORT`.
+        runs: as `Engine.submit` has them.
         place: where.
         commands: asked after each epoch for what the cohort is told.
 
