@@ -246,7 +246,7 @@ def _search(
                 if _measure(columns, b, point, bound[g], apart):
                     for j in range(min(BLOCK, len(train) - b * BLOCK)):
                         if apart[j] <= bound[g]:
-                            row = b * BLOCK + j
-                            _insert_neighbour(best[g], indices, train, point[:dims], row, order[row])
+                            r = b * BLOCK + j
+                            _insert_neighbour(best[g], indices, train, point[:dims], r, order[r])
                             bound[g] = np.float32(best[g, -1] * MARGIN)
     return result
