@@ -145,7 +145,7 @@ class Cached:
         try:
             rows = x.mT.contiguous()
             tensors = {"x": rows, "labels": labels.to(torch.uint8)}
-            save_file(tensors, temporary, metadata={"crc32": str(crc32(rows.numpy()))})
+            save_file(tensors, temporary, metadata={"crc32": str(crc32(rows.numpy().data))})
             temporary.replace(path)
         except SafetensorError as error:
             raise OSError(str(error)) from error
@@ -158,6 +158,6 @@ def _read(path: Path) -> tuple[Tensor, Tensor] | None:
     with suppress(OSError, SafetensorError), safe_open(path, "pt") as file:
         rows, labels = file.get_tensor("x"), file.get_tensor("labels")
         # A machine that lost its power may have kept the file's length, and not all of it.
-        if file.metadata() == {"crc32": str(crc32(rows.numpy()))}:
+        if file.metadata() == {"crc32": str(crc32(rows.numpy().data))}:
             return rows.mT, labels.long()
     return None
