@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -77,6 +77,9 @@ _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
 _origins: dict[tuple[str, str], tuple[str, str]] = {}
 """Of each kind and name, the module's file (its name where it has none) and `file:line`."""
 
+_modules_of: dict[tuple[str, str], str] = {}
+"""Of each kind and name, the module that registered it, as Python calls it."""
+
 _importing: list[str] = []
 """The modules that are being imported by `load`: each of their lines is run once."""
 
@@ -137,6 +140,7 @@ def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, objec
                 "another name"
             )
     _origins[kind, name] = (module, at)
+    _modules_of[kind, name] = str(frame.f_globals.get("__name__"))
 
 
 @cache
@@ -187,6 +191,20 @@ def undone() -> Iterator[None]:
         if folder is not None:
             with suppress(OSError):
                 os.chdir(folder)
+
+
+def registering() -> set[str]:
+    """Returns the modules that have registered something here, by their names."""
+    return {*_modules_of.values()}
+
+
+def of_main(names: Collection[object]) -> list[str]:
+    """Returns which of some names stand for what `__main__` has registered, a script or notebook.
+
+    No other process can import that.
+    """
+    found = [each for each, module in _modules_of.items() if module == "__main__"]
+    return [f"the {kind} {name}" for kind, name in found if name in names]
 
 
 def packages() -> set[str]:
