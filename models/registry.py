@@ -74,11 +74,8 @@ LOSSES: dict[str, Loss] = {}
 DENSITIES: dict[str, Callable[..., Any]] = {}
 
 _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
-_origins: dict[tuple[str, str], tuple[str, str]] = {}
-"""Of each kind and name, the module's file (its name where it has none) and `file:line`."""
-
-_modules_of: dict[tuple[str, str], str] = {}
-"""Of each kind and name, the module that registered it, as Python calls it."""
+_origins: dict[tuple[str, str], tuple[str, str, str]] = {}
+"""Of each kind and name, the module's file (its name where it has none), `file:line`, its name."""
 
 _importing: list[str] = []
 """The modules that are being imported by `load`: each of their lines is run once."""
@@ -122,8 +119,8 @@ def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, objec
     notebook that was edited.
     """
     frame = sys._getframe(2)
-    file = frame.f_globals.get("__file__")
-    module = os.path.realpath(file) if file else str(frame.f_globals.get("__name__"))
+    file, called = frame.f_globals.get("__file__"), str(frame.f_globals.get("__name__"))
+    module = os.path.realpath(file) if file else called
     at = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RegistrationError(
@@ -133,14 +130,13 @@ def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, objec
     if ours.fullmatch(name):
         raise RegistrationError(f"{at}: {name} is a {kind} of ours; give yours another name")
     if name in table:
-        other, where = _origins[kind, name]
+        other, where, _ = _origins[kind, name]
         if other != module or (_importing and where != at):
             raise RegistrationError(
                 f"{at}: the {kind} {name} is registered already, in {where}; give one of the two "
                 "another name"
             )
-    _origins[kind, name] = (module, at)
-    _modules_of[kind, name] = str(frame.f_globals.get("__name__"))
+    _origins[kind, name] = (module, at, called)
 
 
 @cache
@@ -195,7 +191,7 @@ def undone() -> Iterator[None]:
 
 def registering() -> set[str]:
     """Returns the modules that have registered something here, by their names."""
-    return {*_modules_of.values()}
+    return {module for *_, module in _origins.values()}
 
 
 def of_main(names: Collection[object]) -> list[str]:
@@ -203,7 +199,7 @@ def of_main(names: Collection[object]) -> list[str]:
 
     No other process can import that.
     """
-    found = [each for each, module in _modules_of.items() if module == "__main__"]
+    found = [each for each, (*_, module) in _origins.items() if module == "__main__"]
     return [f"the {kind} {name}" for kind, name in found if name in names]
 
 
