@@ -1,7 +1,6 @@
 """The model of a run, against what the run measured of itself."""
 
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,19 +129,25 @@ def test_what_can_not_be_taken_is_told(call: object, sentence: str, run: ms.Run)
 
 def test_a_run_that_is_not_complete_has_no_model(sweep: ms.Sweep) -> None:
     other = ms.load("s.yaml", ["seed=7"]).runs[0]
-    with pytest.raises(ms.MimsweepError, match="s7-.* is not complete: it has no weights yet"):
+    with pytest.raises(ms.MimsweepError, match=r"s7-.* is not complete: it has no weights yet"):
         other.model()
     assert other.data()[0].shape == (9984, 2)
 
 
-def test_weights_that_are_gone_or_cut_off_are_told(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(trained, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    runs = ms.load("s.yaml").runs
-    with pytest.raises(ms.MimsweepError, match="--move-artifacts"):
-        runs[0].model()  # the store has the paths of the folder that was copied
+def test_weights_that_are_gone_or_cut_off_are_told(sweep: ms.Sweep, trained: Path) -> None:
+    run, run_id = sweep.runs[3], sweep.results()["run_id"][3]
+    (weights,) = trained.rglob(f"{run_id}/artifacts/weights.safetensors")
+    content = weights.read_bytes()
+    try:
+        weights.write_bytes(content[:-100])
+        with pytest.raises(ms.MimsweepError, match=rf"\(MLflow run {run_id}\): .*can't be used"):
+            run.model()
+        weights.unlink()
+        with pytest.raises(ms.MimsweepError, match=r"its weights\.safetensors is not in the store"):
+            run.model()
+    finally:
+        weights.write_bytes(content)
+    assert run.model().z_dim == 2
 
 
 def test_a_model_of_images_has_samples_and_likelihoods() -> None:
