@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -74,8 +74,8 @@ LOSSES: dict[str, Loss] = {}
 DENSITIES: dict[str, Callable[..., Any]] = {}
 
 _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
-_origins: dict[tuple[str, str], tuple[str, str]] = {}
-"""Of each kind and name, the module's file (its name where it has none) and `file:line`."""
+_origins: dict[tuple[str, str], tuple[str, str, str]] = {}
+"""Of each kind and name, the module's file (its name where it has none), `file:line`, its name."""
 
 _importing: list[str] = []
 """The modules that are being imported by `load`: each of their lines is run once."""
@@ -119,8 +119,8 @@ def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, objec
     notebook that was edited.
     """
     frame = sys._getframe(2)
-    file = frame.f_globals.get("__file__")
-    module = os.path.realpath(file) if file else str(frame.f_globals.get("__name__"))
+    file, called = frame.f_globals.get("__file__"), str(frame.f_globals.get("__name__"))
+    module = os.path.realpath(file) if file else called
     at = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RegistrationError(
@@ -130,13 +130,13 @@ def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, objec
     if ours.fullmatch(name):
         raise RegistrationError(f"{at}: {name} is a {kind} of ours; give yours another name")
     if name in table:
-        other, where = _origins[kind, name]
+        other, where, _ = _origins[kind, name]
         if other != module or (_importing and where != at):
             raise RegistrationError(
                 f"{at}: the {kind} {name} is registered already, in {where}; give one of the two "
                 "another name"
             )
-    _origins[kind, name] = (module, at)
+    _origins[kind, name] = (module, at, called)
 
 
 @cache
@@ -187,6 +187,20 @@ def undone() -> Iterator[None]:
         if folder is not None:
             with suppress(OSError):
                 os.chdir(folder)
+
+
+def registering() -> set[str]:
+    """Returns the modules that have registered something here, by their names."""
+    return {module for *_, module in _origins.values()}
+
+
+def of_main(names: Collection[object]) -> list[str]:
+    """Returns which of some names stand for what `__main__` has registered, a script or notebook.
+
+    No other process can import that.
+    """
+    found = [each for each, (*_, module) in _origins.items() if module == "__main__"]
+    return [f"the {kind} {name}" for kind, name in found if name in names]
 
 
 def packages() -> set[str]:

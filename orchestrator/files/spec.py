@@ -105,6 +105,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "too_short": lambda ctx: f"it must have at least {ctx['min_length']} value",
     "dict_type": lambda ctx: "it must be a mapping",
     "model_type": lambda ctx: "it must be a mapping",
+    "literal_error": lambda ctx: f"allowed: {ctx['expected']}",
     "string_too_long": lambda ctx: f"it must have at most {ctx['max_length']} characters",
 }
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mimsweep.orchestrator.defaults import RETRIES
+from mimsweep.orchestrator.errors import TrainingError
 from mimsweep.orchestrator.files.spec import RunSpec
 
 
@@ -17,7 +19,7 @@ class Policy:
         max_failures: so many failed runs stop everything; None: any number is borne.
     """
 
-    retries: int = 1
+    retries: int = RETRIES
     timeout: float | None = None
     max_failures: int | None = None
 
@@ -37,3 +39,17 @@ class Outcome:
     interrupted: bool = False
     gave_up: bool = False
     left: str = ""
+
+    def require_all(self) -> None:
+        """Sees to it that all went well.
+
+        Raises:
+            KeyboardInterrupt: it was asked to stop; it says what is left.
+            TrainingError: runs failed.
+        """
+        if self.interrupted:
+            left = f"{self.left}; " if self.left else ""
+            raise KeyboardInterrupt(f"{left}the same command completes what is missing")
+        if self.failed:
+            lines = [f"{run.run_name}: {reason}" for run, reason in self.failed.items()]
+            raise TrainingError("\n  ".join([f"{len(lines)} runs failed:", *lines]))

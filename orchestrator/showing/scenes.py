@@ -69,14 +69,13 @@ def scene(run: RunSpec, weights: Weights) -> Scene:
 
     from mimsweep.models.data.loading import load
     from mimsweep.models.densities.mixture import mean_and_scale
-    from mimsweep.models.layout import check_shapes
     from mimsweep.models.streams import generator
+    from mimsweep.models.training.learned import learned
     from mimsweep.orchestrator.engines.training import cohort_of
 
     data = load(run.dataset, Path())
-    model = cohort_of([run]).objective(data).model
-    check_shapes(weights, model.shapes())
-    stack = {name: tensor[None] for name, tensor in weights.items()}
+    trained = learned(cohort_of([run]), data, weights)
+    model, stack = trained.model, trained.weights
     with torch.no_grad():
         x = data.draw("final", run.seed, 0)[0][:POINTS][None]
         noise = torch.randn(2, 1, POINTS, 2, generator=generator("picture", run.seed))
