@@ -13,6 +13,7 @@ from mimsweep.orchestrator.files.choices import (
     Q_X,
     Q_X_SAMPLES,
     check_dataset,
+    is_file,
 )
 
 IMAGE_FIELDS = (
@@ -42,6 +43,16 @@ OTHERS_FIELDS = (
     "learn_p_z",
 )
 """The fields that they don't have."""
+
+FILE_FIELDS = ("test_fraction", "standardise", "label", "bits")
+"""The fields that only runs on data files have, beside what is found of them."""
+
+FOUND_FIELDS = ("content",)
+"""The fields that nobody sets."""
+
+LATER_FIELDS = (*IMAGE_FIELDS, *FILE_FIELDS, *FOUND_FIELDS)
+"""The fields that are newer than the first stored runs: no part of a key while they have their
+defaults."""
 
 EPOCH_POINTS = 10_000
 """Points in an epoch of toy data, the smallest epoch there is: no batch can be larger."""
@@ -87,13 +98,25 @@ class RunFields(BaseModel):
     likelihood_samples: Positive = 5000
     train_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
     test_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    standardise: bool = True
+    label: Annotated[str, Field(max_length=200)] = ""
+    bits: bool = False
+    content: str = ""
 
     @property
     def of_images(self) -> bool:
         """Whether it is a two-level image model, which has training and measures of its own."""
         return self.model in IMAGE_MODELS
 
+    @property
+    def of_file(self) -> bool:
+        """Whether its data set is a file."""
+        return is_file(self.dataset)
+
     def own_fields(self) -> dict[str, Any]:
-        """Returns the fields that its model has, by name; the others have their defaults."""
-        others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
+        """Returns the fields that its model and data have; the others have their defaults."""
+        others = {*(OTHERS_FIELDS if self.of_images else IMAGE_FIELDS)}
+        if not self.of_file:
+            others |= {*FILE_FIELDS, *FOUND_FIELDS}
         return {name: value for name, value in self if name not in others}

@@ -78,6 +78,7 @@ class Search:
         parallel: how many at once.
         sampler: one of `SAMPLERS`.
         pruner: one of `PRUNERS`.
+        folder: where relative paths of data files start.
     """
 
     name: str
@@ -90,10 +91,15 @@ class Search:
     parallel: int
     sampler: str
     pruner: str
+    folder: Path = Path()
 
     def runs(self, params: Mapping[str, Any]) -> list[RunSpec]:
         """Returns the runs of a trial, one per seed."""
-        return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
+        return [self.run({**params, "seed": seed}) for seed in self.seeds]
+
+    def run(self, params: Mapping[str, Any]) -> RunSpec:
+        """Returns a run of such fields beside the fixed ones."""
+        return RunSpec.model_validate({**self.fixed, **params}, context=self.folder)
 
     def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a trial's values as a file would have them: its runs are those of a sweep."""
@@ -212,6 +218,7 @@ def read_search(file: YamlFile) -> Search:
             for field, value in document.space.items()
         },
         objectives=_objectives(file, document.objective),
+        folder=file.folder,
         **document.model_dump(exclude={"fixed", "seeds", "space", "objective"}),
     )
     _check_runs(file, search, fixed, seeds)
@@ -248,7 +255,7 @@ def _check_runs(
         params = {field: corners[field][index] for field, index in chosen.items()}
         for index, seed in enumerate(seeds.values if number == 0 else seeds.values[:1]):
             try:
-                RunSpec.model_validate({**search.fixed, **params, "seed": seed})
+                search.run({**params, "seed": seed})
             except ValidationError as invalid:
                 error = invalid.errors()[0]
                 field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])

@@ -41,6 +41,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     """
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data(batch_sizes(sweep.runs), options.data_dir)
+    keep_files(sweep.runs)
     if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
@@ -130,8 +131,29 @@ def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
     """Returns the batch sizes that each data set is used with."""
     found: dict[str, set[int]] = {}
     for run in runs:
+        if run.of_file:
+            continue  # was checked as it was found
         found.setdefault(run.dataset, set()).add(run.batch_size)
     return found
+
+
+def keep_files(runs: Iterable[RunSpec]) -> None:
+    """Keeps what is in data files as it is trained on, before anything is started.
+
+    Raises:
+        SpecError: a file has changed since it was found.
+    """
+    files = {run.file for run in runs if run.file}
+    if not files:
+        return
+    from mimsweep.models.data.files.found import keep
+    from mimsweep.models.data.files.reading import FileError
+
+    for file in files:
+        try:
+            keep(file)
+        except FileError as error:
+            raise SpecError(str(error)) from error
 
 
 def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> None:

@@ -20,6 +20,7 @@ from mimsweep.orchestrator.files.choices import (
     is_known,
 )
 from mimsweep.orchestrator.files.conflicts import IMAGE_FIELDS, OTHERS_FIELDS
+from mimsweep.orchestrator.files.fields import FILE_FIELDS, FOUND_FIELDS
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec, explain, shown
 from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, IMAGE_METRICS, RUN_METRICS
@@ -52,6 +53,11 @@ DESIGN_DEFAULTS = {
     "likelihood_samples": 5000,
     "train_items": 0,
     "test_items": 0,
+    "test_fraction": 0.2,
+    "standardise": True,
+    "label": "",
+    "bits": False,
+    "content": "",
 }
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
@@ -270,8 +276,28 @@ def test_the_others_do_not_have_the_fields_of_image_models(field: str) -> None:
 
 def test_every_field_belongs_to_all_models_or_to_some() -> None:
     for_all = {"dataset", "model", "z_dim", "batch_size", *VARIES_IN_COHORT}
-    assert for_all | {*IMAGE_FIELDS} | {*OTHERS_FIELDS} == set(RunSpec.model_fields)
-    assert len(for_all) + len(IMAGE_FIELDS) + len(OTHERS_FIELDS) == len(RunSpec.model_fields)
+    some = {*IMAGE_FIELDS, *OTHERS_FIELDS, *FILE_FIELDS, *FOUND_FIELDS}
+    assert for_all | some == set(RunSpec.model_fields)
+    own = (IMAGE_FIELDS, OTHERS_FIELDS, FILE_FIELDS, FOUND_FIELDS)
+    assert len(for_all) + sum(map(len, own)) == len(RunSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("test_fraction", 0.3, "allowed: 0.2"),
+        ("standardise", False, "allowed: true"),
+        ("label", "kind", "leave it out"),
+        ("bits", True, "allowed: false"),
+    ],
+)
+def test_other_data_do_not_have_the_fields_of_data_files(
+    field: str, value: object, allowed: str
+) -> None:
+    given = str(value).lower() if isinstance(value, bool) else value
+    assert sentence(**{field: value}) == (
+        f"{given} is not allowed with dataset toy4, which is no file; {allowed}"
+    )
 
 
 @pytest.mark.parametrize(
