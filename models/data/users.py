@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mimsweep.models import registry
 from mimsweep.models.data.base import DataError, DataSet, Split, has_pairs, is_binary
+from mimsweep.models.parts import Data
 from mimsweep.models.places import defined_at
 from mimsweep.models.settings import kept
 
@@ -34,7 +35,7 @@ class UsersData:
     """
 
     name: str
-    added: registry.Data
+    added: Data
     data: DataSet
 
     @property

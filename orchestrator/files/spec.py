@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from pydantic import model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from mimsweep.orchestrator.files.choices import did_you_mean, is_binary, is_known
 from mimsweep.orchestrator.files.conflicts import conflicts
-from mimsweep.orchestrator.files.fields import IMAGE_FIELDS, RunFields
+from mimsweep.orchestrator.files.fields import RunFields, conflict
 
 SPEC_VERSION = 2
 """Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
@@ -23,6 +23,17 @@ field. A new field stays out of the key while it has its default, or all old run
 IMAGES_VERSION = 1
 """That of the runs of two-level models of images, which draw from torch's generators."""
 
+_IN_EVERY_KEY = (
+    "dataset",
+    "model",
+    "seed",
+    "z_dim",
+    *("mid_dim", "layers", "act", "inv_h", "min_logvar"),
+    *("warmup", "epochs", "batch_size", "lr"),
+    *("p_z", "q_x", "q_x_samples", "p_z_gmm", "q_x_gmm", "q_zx_gmm", "p_xz_gmm", "learn_p_z"),
+)
+"""The fields that the first runs had; all others came later."""
+
 VARIES_IN_COHORT = ("seed", "lr", "warmup", "epochs")
 """The fields in which the runs of one cohort may differ; in all others they agree."""
 
@@ -34,9 +45,7 @@ class RunSpec(RunFields):
     def _compatible(self) -> "RunSpec":
         dataset = self.dataset
         for field, sentence in conflicts(self, known=is_known(dataset), binary=is_binary(dataset)):
-            raise PydanticCustomError(
-                "conflict", "{field}: {sentence}", {"field": field, "sentence": sentence}
-            )
+            raise conflict(field, sentence)
         return self
 
     @property
@@ -61,24 +70,28 @@ class RunSpec(RunFields):
 
     def _key(self, version: int) -> str:
         fields = {
-            name: value
-            for name, value in self
-            if name not in IMAGE_FIELDS or value != RunSpec.model_fields[name].default
+            name: getattr(self, name)
+            for name, field in RunSpec.model_fields.items()
+            if name in _IN_EVERY_KEY or getattr(self, name) != field.default
         }
+        # Theirs are always in, as a user may change a default.
+        declared = {"declared": self.declared} if self.declared else {}
         canonical = json.dumps(
-            {"version": version, **fields}, sort_keys=True, separators=(",", ":")
+            {"version": version, **fields, **declared}, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @property
     def run_name(self) -> str:
-        """A name for people, such as `mim-toy4_20-z2-m50-s1`; other fields where not default."""
+        """A name for people, such as `mim-toy4_20-z2-m50-s1`; and what else is not default."""
         width = "" if self.of_images else f"-m{self.mid_dim}"
         name = f"{self.model}-{self.dataset}-z{self.z_dim}{width}-s{self.seed}"
-        for field, default in _DEFAULTS_OUTSIDE_NAME:
-            value = getattr(self, field)
-            if value == default:
-                continue
+        others = {
+            field: value
+            for field, default in _DEFAULTS_OUTSIDE_NAME
+            if (value := getattr(self, field)) != default
+        }
+        for field, value in {**others, **self.declared}.items():
             if isinstance(value, bool):
                 name += f"-{field}" if value else f"-no_{field}"
             else:
