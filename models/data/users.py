@@ -19,6 +19,7 @@ from mimsweep.models.data.base import DataError, DataSet, Split, has_pairs, is_b
 from mimsweep.models.data.files.fitting import Misfit
 from mimsweep.models.data.files.fitting import fitted as fitted_items
 from mimsweep.models.data.files.found import LEAST_NEIGHBOURS, LEAST_TEST
+from mimsweep.models.parts import Data
 from mimsweep.models.places import defined_at
 from mimsweep.models.settings import kept
 
@@ -34,7 +35,7 @@ class UsersData:
     """
 
     name: str
-    added: registry.Data
+    added: Data
     data: DataSet
 
     @property

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mimsweep.orchestrator.files.choices import IMAGE_MODELS, IMAGE_SETS
 from mimsweep.orchestrator.files.fields import (
     FILE_FIELDS,
+    FOUND_FIELDS,
     IMAGE_FIELDS,
     OTHERS_FIELDS,
     RunFields,
@@ -52,7 +53,7 @@ def conflicts(
     if binary:
         yield from _bits(run)
     if not run.of_file:
-        for field, value, default in _changed(run, FILE_FIELDS):
+        for field, value, default in _changed(run, (*FILE_FIELDS, *FOUND_FIELDS)):
             allowed = f"allowed: {default}" if default else "leave it out"
             yield (
                 field,

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import MetricName
+from mimsweep.orchestrator.files.fields import defaults_of
 from mimsweep.orchestrator.files.settings import (
     Name,
     Setting,
@@ -127,7 +128,9 @@ class Search:
     @property
     def default(self) -> dict[str, Any] | None:
         """The point of the space at which each field has its default; None if there is none."""
-        values = {field: RunSpec.model_fields[field].default for field in self.space}
+        ours = {name: field.default for name, field in RunSpec.model_fields.items()}
+        defaults = {**ours, **defaults_of({**ours, **self.fixed})}
+        values = {field: defaults.get(field) for field in self.space}
         inside = all(self.space[field].has(value) for field, value in values.items())
         return values if inside else None
 

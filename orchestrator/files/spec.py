@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr, ValidationInfo, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from mimsweep.orchestrator.files import choices
 from mimsweep.orchestrator.files.choices import did_you_mean, is_known
 from mimsweep.orchestrator.files.conflicts import conflicts
-from mimsweep.orchestrator.files.fields import FOUND_FIELDS, LATER_FIELDS, RunFields
+from mimsweep.orchestrator.files.fields import FOUND_FIELDS, RunFields, conflict
 
 if TYPE_CHECKING:
     from mimsweep.models.data.files.found import DataFile
@@ -27,6 +27,17 @@ field. A new field stays out of the key while it has its default, or all old run
 
 IMAGES_VERSION = 1
 """That of the runs of two-level models of images, which draw from torch's generators."""
+
+_IN_EVERY_KEY = (
+    "dataset",
+    "model",
+    "seed",
+    "z_dim",
+    *("mid_dim", "layers", "act", "inv_h", "min_logvar"),
+    *("warmup", "epochs", "batch_size", "lr"),
+    *("p_z", "q_x", "q_x_samples", "p_z_gmm", "q_x_gmm", "q_zx_gmm", "p_xz_gmm", "learn_p_z"),
+)
+"""The fields that the first runs had; all others came later."""
 
 VARIES_IN_COHORT = ("seed", "lr", "warmup", "epochs")
 """The fields in which the runs of one cohort may differ; in all others they agree."""
@@ -51,7 +62,7 @@ class RunSpec(RunFields):
             self._find(info.context)
         known, binary = is_known(self.dataset), self.is_binary
         for field, sentence in conflicts(self, known=known, binary=binary, file=self._file):
-            raise _conflict(field, sentence)
+            raise conflict(field, sentence)
         return self
 
     def _find(self, folder: Path) -> None:
@@ -61,7 +72,9 @@ class RunSpec(RunFields):
         try:
             found = find(self.dataset, self.label, self.test_fraction, folder, KEPT_DATA)
         except FileError as error:
-            raise _conflict(error.field, str(error)) from None
+            raise conflict(error.field, str(error)) from None
+        if FOUND_FIELDS & self.model_fields_set:
+            raise conflict("content", "is what a data file has in it, and found; leave it out")
         self._file = found
         object.__setattr__(self, "content", found.content)  # nobody has the spec yet
 
@@ -109,26 +122,30 @@ class RunSpec(RunFields):
 
     def _key(self, version: int, **instead: str) -> str:
         fields = {
-            name: value
-            for name, value in self
-            if name not in LATER_FIELDS or value != RunSpec.model_fields[name].default
+            name: getattr(self, name)
+            for name, field in RunSpec.model_fields.items()
+            if name in _IN_EVERY_KEY or getattr(self, name) != field.default
         }
         if self.of_file:
             fields |= {"dataset": "file", **instead}  # wherever it is on this machine
+        # Theirs are always in, as a user may change a default.
+        declared = {"declared": self.declared} if self.declared else {}
         canonical = json.dumps(
-            {"version": version, **fields}, sort_keys=True, separators=(",", ":")
+            {"version": version, **fields, **declared}, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @property
     def run_name(self) -> str:
-        """A name for people, such as `mim-toy4_20-z2-m50-s1`; other fields where not default."""
+        """A name for people, such as `mim-toy4_20-z2-m50-s1`; and what else is not default."""
         width = "" if self.of_images else f"-m{self.mid_dim}"
         name = f"{self.model}-{self.dataset}-z{self.z_dim}{width}-s{self.seed}"
-        for field, default in _DEFAULTS_OUTSIDE_NAME:
-            value = getattr(self, field)
-            if value == default:
-                continue
+        others = {
+            field: value
+            for field, default in _DEFAULTS_OUTSIDE_NAME
+            if (value := getattr(self, field)) != default
+        }
+        for field, value in {**others, **self.declared}.items():
             if isinstance(value, bool):
                 name += f"-{field}" if value else f"-no_{field}"
             else:
@@ -141,12 +158,6 @@ _DEFAULTS_OUTSIDE_NAME = [
     for name, field in RunSpec.model_fields.items()
     if name not in ("model", "dataset", "z_dim", "mid_dim", "seed", *FOUND_FIELDS)
 ]
-
-
-def _conflict(field: str, sentence: str) -> PydanticCustomError:
-    return PydanticCustomError(
-        "conflict", "{field}: {sentence}", {"field": field, "sentence": sentence}
-    )
 
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {

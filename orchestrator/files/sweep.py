@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mimsweep.dashboards.statistics.points import read_points
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField
+from mimsweep.orchestrator.files.fields import check_name
 from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.settings import (
-    SETTABLE,
     Name,
     Setting,
     check_varied,
@@ -27,7 +27,7 @@ from mimsweep.orchestrator.files.settings import (
     read_setting,
 )
 from mimsweep.orchestrator.files.shipped import found
-from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of, shown, unknown
+from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of, shown
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 from mimsweep.orchestrator.metrics import TABLE_METRICS
 
@@ -237,8 +237,10 @@ def _overrides(texts: Sequence[str]) -> dict[str, Setting]:
 
         if not equals or not value:
             raise error(0, "write field=value, for example seed=1..3")
-        if field not in SETTABLE:
-            raise error(0, unknown("no such field", field, SETTABLE))
+        try:
+            check_name(field)
+        except ValueError as invalid:
+            raise error(0, str(invalid)) from None
         if field in settings:
             raise error(0, f"{field} is set twice")
         items = [scalar(item.strip()) for item in value.split(",")]
