@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mimsweep.models import places
+from mimsweep.models.fingerprints import fingerprint
 from mimsweep.models.parts import NO_FIELDS, Data, Loss, Network, Value, problem_of
 from mimsweep.models.places import UserError, raised_at, shown
 
@@ -46,6 +47,9 @@ NETWORKS: dict[str, Network] = {}
 DENSITIES: dict[str, Callable[..., Any]] = {}
 
 _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
+CODE: dict[tuple[str, str], str] = {}
+"""Of each kind and name, the fingerprint of the code that was registered; "" without a file."""
+
 _origins: dict[tuple[str, str], tuple[str, str]] = {}
 """Of each kind and name, the module's file (its name where it has none) and `file:line`."""
 
@@ -111,8 +115,8 @@ def _take(
     notebook that was edited.
     """
     frame = sys._getframe(2)
-    file = frame.f_globals.get("__file__")
-    module = os.path.realpath(file) if file else str(frame.f_globals.get("__name__"))
+    file, module_name = frame.f_globals.get("__file__"), str(frame.f_globals.get("__name__"))
+    module = os.path.realpath(file) if file else module_name
     at = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RegistrationError(
@@ -131,6 +135,7 @@ def _take(
     if problem := problem_of(fields):
         raise RegistrationError(f"{at}: the {kind} {name}: {problem}")
     _origins[kind, name] = (module, at)
+    CODE[kind, name] = fingerprint(module_name, module) if file else ""
     return at
 
 

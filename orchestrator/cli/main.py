@@ -136,17 +136,20 @@ def plan(
     from mimsweep.orchestrator.engines.local import local_slots
     from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.planning import plan as make_plan
+    from mimsweep.orchestrator.stale import find_stale
 
     loaded = load_either(sweep, overrides)
     size = cohort_limit_of(cohort_size)
     kind, slots = local_slots(device, None)
-    complete = list_store(tracking_uri).complete(loaded.name)
+    states = list_store(tracking_uri).statuses(loaded.name)
+    complete = [key for key, state in states.items() if state.status == "FINISHED"]
     if not isinstance(loaded, Sweep):
         cli_search.tell_plan(loaded, len(complete), as_json)
         return
     tell_others(loaded, complete)
     made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
-    planned = made.to_json()
+    stale = find_stale(loaded.runs, states)
+    planned = {**made.to_json(), "stale": stale.counts}
     if made.cohorts and device == "auto" and kind == "cuda":
         text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"
         click.echo(f"mimsweep: {text}", err=True)
@@ -154,6 +157,8 @@ def plan(
         click.echo(json.dumps(planned, indent=2))
         return
     click.echo(f"{loaded.name}: {planned['runs']} runs, {planned['complete']} complete")
+    for line in stale.lines:
+        click.echo(f"  {line}")
     for cohort in planned["cohorts"]:
         spec = " ".join(f"{name}={value}" for name, value in cohort["spec"].items())
         click.echo(f"  {cohort['size']:>4} runs  {spec}")
@@ -165,11 +170,17 @@ def plan(
 @tracking_uri
 @training
 @click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
+@click.option(
+    "--fresh-stale",
+    is_flag=True,
+    help="Train those complete runs anew whose code, a user's, has changed since.",
+)
 def run(
     sweep: Path,
     overrides: Sequence[str],
     tracking_uri: str | None,
     fresh: bool,
+    fresh_stale: bool,
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
@@ -177,8 +188,9 @@ def run(
     from mimsweep.orchestrator.running.run import run_sweep
 
     loaded = load(sweep, overrides)
+    options = training_options(tracking_uri, fresh=fresh, fresh_stale=fresh_stale, **how)
     with view() as shown:
-        outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
+        outcome = run_sweep(loaded, options, shown)
     end(outcome)
     if str(sweep) != "-":  # the standard input has been read
         figures = command_for("figures", sweep, overrides, tracking_uri)

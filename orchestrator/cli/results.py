@@ -37,6 +37,7 @@ from mimsweep.orchestrator.stopping import kill_children
 def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
     """Count the runs of a sweep or search by status."""
     from mimsweep.orchestrator.files.sweep import Sweep
+    from mimsweep.orchestrator.stale import find_stale
     from mimsweep.orchestrator.tracking.runs import processors_line
 
     loaded = load_either(sweep, overrides)
@@ -53,13 +54,17 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     counts = {name.lower(): ends[name] for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")}
     counts["missing"] = max(total - ends.total(), 0)
     tell_others(loaded, [key for key, state in known.items() if state.status == "FINISHED"])
+    stale = find_stale(loaded.runs if isinstance(loaded, Sweep) else (), known)
     if as_json:
-        click.echo(json.dumps({kind: loaded.name, "total": total, **counts}, indent=2))
+        told = {kind: loaded.name, "total": total, **counts, "stale": stale.counts}
+        click.echo(json.dumps(told, indent=2))
         return
     click.echo(f"{loaded.name}: {counts['finished']}/{total} complete{most}")
     for name in ("failed", "running", "killed", "missing"):
         if counts[name]:
             click.echo(f"  {counts[name]} {name}")
+    for line in stale.lines:
+        click.echo(f"  {line}")
     if line := processors_line(state for _, state in states if state is not None):
         click.echo(f"  {line}")
     log = Path(".mimsweep", "logs", loaded.name)

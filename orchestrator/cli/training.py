@@ -90,6 +90,7 @@ def training_options(
     timeout: float | None,
     retries: int,
     fresh: bool = False,
+    fresh_stale: bool = False,
     **where: Any,  # noqa: ANN401
 ) -> Options:
     """Returns how to train, as the command line says."""
@@ -103,6 +104,7 @@ def training_options(
         data_dir=data_dir(),
         policy=Policy(retries, timeout, 1 if fail_fast else max_failures),
         fresh=fresh,
+        fresh_stale=fresh_stale,
         **where,
     )
 

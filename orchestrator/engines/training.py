@@ -42,6 +42,7 @@ from mimsweep.orchestrator.files.fields import FILE_FIELDS, FOUND_FIELDS
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 from mimsweep.orchestrator.metrics import EPOCH_METRICS
 from mimsweep.orchestrator.planning import by_agreement
+from mimsweep.orchestrator.stale import code_of
 
 CACHE_BYTES = 8 * 2**30
 """Most disk space for the training passes of a sweep's image data; removed when it is complete."""
@@ -129,10 +130,13 @@ class _Cohort:
         self._place = place
         self._name = f"{runs[0].run_key}-{len(runs)}"
         self._processor = jit.processor(place.device)
-        self._records = {run.run_key: self._new_record() for run in runs}
+        self._records = {run.run_key: self._new_record(run) for run in runs}
         self._snapshots: dict[str, list[dict[str, torch.Tensor]]] = {}
         resumable = [] if place.snapshots else self._training.live
         for key, saved in checkpoint.read(place.checkpoint_dir, resumable).items():
+            if saved.record.code not in (None, self._records[key].code):
+                print(f"{key}: its checkpoint is of other code: it starts anew", file=sys.stderr)
+                continue
             self._training.restore(key, saved.progress, saved.tensors)
             if self._processor not in saved.record.processors:
                 saved.record.processors.append(self._processor)
@@ -161,11 +165,11 @@ class _Cohort:
             case Join(runs=runs):
                 assert not isinstance(self._training, Abreast)  # a search's cohort has one shape
                 self._clock()
-                self._records |= {run.run_key: self._new_record() for run in runs}
+                self._records |= {run.run_key: self._new_record(run) for run in runs}
                 self._training.add(members(runs))
 
-    def _new_record(self) -> Record:
-        return Record([], 0.0, [self._processor])
+    def _new_record(self, run: RunSpec) -> Record:
+        return Record([], 0.0, [self._processor], code_of(run))
 
     def _message(self, event: trained.Event) -> Event:
         self._clock()
@@ -180,7 +184,8 @@ class _Cohort:
             case trained.RunEnd(key=key, metrics=metrics, weights=weights, profile=profile):
                 metrics = {**metrics, **self._origin, "seconds": record.seconds}
                 kind = " then ".join(record.processors)
-                return RunFinished(key, metrics, _saved(weights), self._film(key), profile, kind)
+                files = (_saved(weights), self._film(key))
+                return RunFinished(key, metrics, *files, profile, kind, record.code or "")
             case trained.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 

@@ -25,7 +25,7 @@ from mimsweep.orchestrator.files.settings import (
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
-from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
+from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of
 from mimsweep.orchestrator.files.sweep import MAX_RUNS, Sweep, read_sweep
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
@@ -139,17 +139,6 @@ class Search:
         if field in self.space:
             return max(self.space[field].values)
         return self.fixed.get(field, RunSpec.model_fields[field].default)
-
-    @property
-    def meaning(self) -> dict[str, Any]:
-        """All that a trial's values depend on: trials of another meaning can't be compared."""
-        return {
-            "version": SPEC_VERSION,
-            "fixed": dict(self.fixed),
-            "seeds": list(self.seeds),
-            "space": {field: dimension.to_json() for field, dimension in self.space.items()},
-            "objectives": [objective.model_dump() for objective in self.objectives],
-        }
 
 
 class _Document(BaseModel):

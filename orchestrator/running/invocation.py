@@ -43,6 +43,7 @@ class Options:
         data_dir: where data sets are.
         policy: what to do about faults.
         fresh: whether to train complete runs anew too.
+        fresh_stale: whether to do so with those of which something has changed since.
     """
 
     engine: str
@@ -54,6 +55,7 @@ class Options:
     data_dir: Path
     policy: Policy
     fresh: bool
+    fresh_stale: bool = False
 
 
 @dataclass(frozen=True)

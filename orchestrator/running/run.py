@@ -27,6 +27,7 @@ from mimsweep.orchestrator.running.invocation import (
 )
 from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View, duration
+from mimsweep.orchestrator.stale import find_stale
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -66,7 +67,14 @@ def _run(
     """Trains what is missing by an engine, which comes with its kind of device, for a plan."""
     tracking = open_tracking(sweep.name, options, view)
     checkpoints, keys = checkpoint_dir(sweep.name), {run.run_key for run in sweep.runs}
-    complete = set() if options.fresh else set(tracking.complete(sweep.name))
+    states = tracking.statuses(sweep.name)
+    complete = {key for key, state in states.items() if state.status == "FINISHED"}
+    stale = find_stale(sweep.runs, states)
+    if not options.fresh:
+        for line in stale.lines:
+            view.say(f"{sweep.name}: {line}")
+    again = keys if options.fresh else set(stale.parts) if options.fresh_stale else set()
+    complete -= again
     if keys <= complete:
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
@@ -74,9 +82,9 @@ def _run(
     kind, made = engine(planned)
     with STOP.noted(), closing(made):
         begun = begin(sweep.name, sweep.description, tracking, kind, made)
-        if options.fresh:  # not before the sweep is ours: another may be training it
-            forget(checkpoints, keys)
-            begun.recorder.forget(keys)
+        if again:  # not before the sweep is ours: another may be training it
+            forget(checkpoints, again)
+            begun.recorder.forget(again)
         if older := _older(sweep, checkpoints):
             view.say(
                 f"{sweep.name}: the checkpoints of {len(older)} runs are of an older mimsweep, "

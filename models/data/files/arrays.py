@@ -4,6 +4,7 @@ Nothing in them is ever executed: arrays of Python objects, which are pickled, a
 """
 
 import difflib
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,30 @@ from mimsweep.models.data.files.reading import FileError, Part
 
 NAMES = ("x", "y", "x_test", "y_test")
 
+_DAMAGES = (ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError)
+
 
 def read_npy(path: Path) -> tuple[Part, None]:
     """Returns the items of a `.npy` file, mapped into memory, not read."""
-    found = _loaded(path, "r")
-    if not isinstance(found, np.ndarray):
-        raise FileError(f"{path} has several arrays: call it .npz")
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            raise FileError(f"{path} has several arrays: call it .npz")
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _DAMAGES as error:
+        raise _damaged(path, error) from error
     return Part(found, None, str(path), str(path)), None
 
 
 def read_npz(path: Path) -> tuple[Part, Part | None]:
     """Returns the items of an `.npz` file with their labels, and those to test on if there are."""
-    found = _loaded(path, None)
-    if isinstance(found, np.ndarray):
-        raise FileError(f"{path} is one array: call it .npy")
-    with found:
+    with path.open("rb") as file:
+        try:
+            found = np.load(file, allow_pickle=False)
+        except _DAMAGES as error:
+            raise _damaged(path, error) from error
+        if isinstance(found, np.ndarray):
+            raise FileError(f"{path} is one array: call it .npy")
         names = list(found.files)
         for name in names:
             if name not in NAMES:
@@ -53,17 +63,10 @@ def read_npz(path: Path) -> tuple[Part, Part | None]:
     return part(""), part("_test") if "x_test" in arrays else None
 
 
-def _loaded(path: Path, mmap_mode: Any) -> Any:  # noqa: ANN401
-    try:
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise _damaged(path, error) from error
-
-
 def _member(path: Path, file: Any, name: str) -> NDArray[Any]:  # noqa: ANN401
     try:
         array = file[name]
-    except (ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
+    except _DAMAGES as error:
         raise _damaged(path, error, f": {name}") from error
     if not isinstance(array, np.ndarray):
         raise FileError(f"{path}: {name} is no array of NumPy's")
@@ -71,7 +74,7 @@ def _member(path: Path, file: Any, name: str) -> NDArray[Any]:  # noqa: ANN401
 
 
 def _damaged(path: Path, error: Exception, name: str = "") -> FileError:
-    if "bjects" in str(error):  # NumPy says so of an array whose header has them
+    if re.search("Object arrays|Python objects", str(error)):  # so says NumPy
         return FileError(
             f"{path}{name} has Python objects, which are never unpickled: save numbers, such as "
             "x.astype(float)"
