@@ -90,6 +90,10 @@ FIELDS = {
     "likelihood_samples": "samples of the log-likelihood",
     "train_items": "training images (0: all)",
     "test_items": "test images (0: all)",
+    "test_fraction": "part of the items to test on",
+    "standardise": "columns standardised",
+    "label": "column of labels",
+    "bits": "probabilities of bits",
 }
 
 RC: Any = {  # newer matplotlibs spell out the keys in its type, older ones don't

@@ -111,10 +111,14 @@ def main(modules: Sequence[str]) -> None:
 @overrides
 def validate(sweep: Path, overrides: Sequence[str]) -> None:
     """Check a sweep or search file; write nothing."""
+    from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.files.yamlfile import shown_name
 
     loaded = load_either(sweep, overrides)
     click.echo(f"{shown_name(sweep)}: {loaded.name}, {loaded.size}")
+    if isinstance(loaded, Sweep):
+        for line in loaded.files:
+            click.echo(f"  {line}")
 
 
 @main.command()

@@ -72,6 +72,12 @@ class Sweep:
         """How large it is, for people."""
         return f"{len(self.runs)} runs"
 
+    @property
+    def files(self) -> list[str]:
+        """A line on each data file, for people."""
+        described = {(run.dataset, run.file.described): None for run in self.runs if run.file}
+        return [": ".join(parts) for parts in described]
+
     def others(self, complete: Collection[str]) -> str:
         """Returns lines on complete runs that are not of this file, or are of an older version.
 

@@ -95,7 +95,7 @@ class DataFile:
         facts = self.facts
         parts = f"{facts.train_items:,} items to train on, {facts.test_items:,} to test on"
         labels = f", {facts.classes} classes" if facts.classes > 1 else ""
-        return f"{parts}, {facts.dims} columns{labels}"
+        return f"{parts}, {facts.dims} columns{' of bits' if facts.bits else ''}{labels}"
 
 
 def find(name: str, label: str, test_fraction: float, folder: Path, kept: Path) -> DataFile:

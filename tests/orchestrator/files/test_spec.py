@@ -427,6 +427,26 @@ def test_run_key_is_the_same_after_a_round_trip_and_for_an_integer_rate() -> Non
     assert run.model_copy(update={"seed": 5}).run_key == spec(lr=1.0, seed=5).run_key
 
 
+def test_the_key_of_a_run_on_a_file_is_of_its_content_alone() -> None:
+    def key(**fields: Any) -> str:
+        return spec(**{"dataset": "file:a.csv", "content": "0123456789abcdef"} | fields).run_key
+
+    assert key() == "403466793111e4ea"
+    assert key(dataset="file:/elsewhere/b.csv") == key()
+    others = [
+        {"content": "fedcba9876543210"},
+        {"label": "kind"},
+        {"test_fraction": 0.3},
+        {"standardise": False},
+        {"bits": True},
+        {"dataset": "toy4", "content": ""},
+    ]
+    assert len({key(), *(key(**fields) for fields in others)}) == len(others) + 1
+    one, other = (spec(dataset="file:a.csv", content=each) for each in "ab")
+    assert one.key_of_any_content == other.key_of_any_content != one.run_key
+    assert one.run_name == "mim-file:a.csv-z2-m50-s1"
+
+
 def test_run_names() -> None:
     assert spec(dataset="toy4_20").run_name == "mim-toy4_20-z2-m50-s1"
     assert spec(inv_h=True, warmup=5).run_name == "mim-toy4-z2-m50-s1-inv_h-warmup5"
