@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from mimsweep.orchestrator.files.choices import FILE
 from mimsweep.orchestrator.files.spec import RunSpec
 
 _PARTS = (
@@ -115,5 +116,5 @@ def find_stale(runs: Iterable[RunSpec], states: Mapping[str, State]) -> Stale:
             if others := changed(run, complete[run.run_key].code):
                 parts[run.run_key] = others
         elif run.of_file and run.key_of_any_content in contents:
-            files.append(run.dataset.removeprefix("file:"))
+            files.append(run.dataset.removeprefix(FILE))
     return Stale(parts, files)

@@ -67,7 +67,9 @@ DATASETS = (
 )
 BITS = ("mnist", "fashion-mnist")
 
-_FILE = "file:"
+FILE = "file:"
+"""How the name of a data set begins that is a file; its path follows."""
+
 _NUMBER = "0|[1-9][0-9]{0,8}"
 _TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
 _PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})(?:-study)?")
@@ -111,7 +113,7 @@ def check_dataset(dataset: str) -> str:
 
 def is_file(dataset: str) -> bool:
     """Returns whether a data set is a file of a user's."""
-    return dataset.startswith(_FILE)
+    return dataset.startswith(FILE)
 
 
 def is_binary(dataset: str) -> bool:

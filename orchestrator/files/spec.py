@@ -69,8 +69,9 @@ class RunSpec(RunFields):
         from mimsweep.models.data.files.found import find
         from mimsweep.models.data.files.reading import FileError
 
+        name = self.dataset.removeprefix(choices.FILE)
         try:
-            found = find(self.dataset, self.label, self.test_fraction, folder, KEPT_DATA)
+            found = find(name, self.label, self.test_fraction, folder, KEPT_DATA)
         except FileError as error:
             raise conflict(error.field, str(error)) from None
         if FOUND_FIELDS & self.model_fields_set:

@@ -22,9 +22,6 @@ from numpy.typing import NDArray
 from mimsweep.models.data.files.reading import ENDINGS, FileError, unreadable
 from mimsweep.models.data.files.split import Split, split, standards
 
-PREFIX = "file:"
-"""How a data set begins that is a file."""
-
 LEAST_TEST, LEAST_NEIGHBOURS = 6, 10
 """Items that the estimate of mutual information needs, and those of `knn`, which has k = 10."""
 
@@ -102,7 +99,7 @@ def find(name: str, label: str, test_fraction: float, folder: Path, kept: Path) 
     """Returns a data file, read and checked unless it is kept.
 
     Args:
-        name: `file:` and its path.
+        name: its path.
         label: the column of its labels, or empty.
         test_fraction: part of it to test on.
         folder: where a relative path starts.
@@ -111,7 +108,7 @@ def find(name: str, label: str, test_fraction: float, folder: Path, kept: Path) 
     Raises:
         FileError: it is missing, or the first thing that is wrong with it.
     """
-    path = folder / Path(name.removeprefix(PREFIX)).expanduser()
+    path = folder / Path(name).expanduser()
     shown = Path(os.path.normpath(path))
     if path.suffix not in ENDINGS:
         raise FileError(f"{shown} is no data file: it must end in {', '.join(ENDINGS)}")

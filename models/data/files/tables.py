@@ -63,9 +63,19 @@ def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: 
         except csv.Error as error:
             raise FileError(f"{path}:{reader.line_num}: {error}") from error
         except UnicodeDecodeError as error:
-            raise FileError(f"{path} is not UTF-8 text from line {reader.line_num} on") from error
+            raise FileError(f"{path}:{_undecodable(path)}: is not UTF-8 text") from error
         if cells:
             yield reader.line_num, cells
+
+
+def _undecodable(path: Path) -> int:
+    """Returns the line of the first byte that is not UTF-8: a reader decodes many lines at once."""
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return content.count(b"\n", 0, error.start) + 1
+    return 1
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:

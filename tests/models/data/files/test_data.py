@@ -18,7 +18,7 @@ from tests.models.data.files.examples import ITEMS, points, write_csv
 @pytest.fixture
 def file(tmp_path: Path) -> DataFile:
     write_csv(tmp_path / "points.csv", *points())
-    return find("file:points.csv", "kind", 0.2, tmp_path, tmp_path / "kept")
+    return find("points.csv", "kind", 0.2, tmp_path, tmp_path / "kept")
 
 
 def test_what_is_found(file: DataFile, tmp_path: Path) -> None:
@@ -37,12 +37,12 @@ def test_a_file_is_the_same_wherever_it_is_and_another_with_other_content(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     moved = file.path.rename(tmp_path / "elsewhere" / "new.csv")
-    again = find("file:new.csv", "kind", 0.2, tmp_path / "elsewhere", tmp_path / "kept")
+    again = find("new.csv", "kind", 0.2, tmp_path / "elsewhere", tmp_path / "kept")
     assert again == file
     assert again.path == moved
     text = moved.read_text()
     moved.write_text(text.replace("red", "rot", 1))
-    assert find(f"file:{moved}", "kind", 0.2, tmp_path, tmp_path / "kept") != file
+    assert find(str(moved), "kind", 0.2, tmp_path, tmp_path / "kept") != file
 
 
 def test_what_is_kept_is_not_read_again(file: DataFile, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_what_is_kept_is_not_read_again(file: DataFile, tmp_path: Path) -> None:
     assert kept == [file.kept.name]
     # Were the file read, it would be told that there is no such file as the copy's name says.
     copied = file.path.rename(tmp_path / "same.csv")
-    again = find("file:same.csv", "kind", 0.2, tmp_path, tmp_path / "kept")
+    again = find("same.csv", "kind", 0.2, tmp_path, tmp_path / "kept")
     copied.write_text("nonsense")
     assert again == file
     assert load_file(again, True, False).items("train") == 96
@@ -115,7 +115,7 @@ def test_items_are_standardised_by_those_to_train_on(file: DataFile) -> None:
 
 def test_bits_are_never_standardised(tmp_path: Path) -> None:
     np.save(tmp_path / "bits.npy", points()[0] > 0.5)
-    file = find("file:bits.npy", "", 0.2, tmp_path, tmp_path / "kept")
+    file = find("bits.npy", "", 0.2, tmp_path, tmp_path / "kept")
     assert file.facts.bits
     data = load_file(file, standardise=True, binary=True)
     assert data.binary
