@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 MODELS_MAY = {
     "torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "triton", "PIL", "filelock",
-    "pyarrow"
+    "pyarrow", "safetensors",
 }  # fmt: skip
 ENGINES = "mimsweep.orchestrator.engines"
 IN_WORKERS = {f"{ENGINES}.{name}" for name in ("worker", "training", "checkpoint", "measuring")}
