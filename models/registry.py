@@ -1,4 +1,4 @@
-"""What users add: data sets, losses and distributions by name (docs/extending.md).
+"""What users add: data sets, losses, networks and distributions by name (docs/extending.md).
 
 Modules named in MIMSWEEP_IMPORT (comma-separated; `mimsweep --import` sets it) and those of the
 entry points `mimsweep.extensions` are imported, once a process, when a name is looked up that is
@@ -13,13 +13,14 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from mimsweep.models import places
+from mimsweep.models.fingerprints import fingerprint
+from mimsweep.models.parts import NO_FIELDS, Data, Loss, Network, Value, problem_of
 from mimsweep.models.places import UserError, raised_at, shown
 
 VARIABLE = "MIMSWEEP_IMPORT"
@@ -32,6 +33,7 @@ OUR_DATA = re.compile(
     re.IGNORECASE,
 )
 OUR_MODELS = re.compile(r"a?mim|vae|ae|(conv|pixel)hvae_2level(-[as]?mim)?")
+OUR_NETWORKS = re.compile(r"mlp")
 OUR_DENSITIES = re.compile(r"anchor|prior|marginal|gmm-marginal")
 
 
@@ -39,41 +41,15 @@ class RegistrationError(UserError):
     """A module that registers can't be imported; the message names its file and line."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """A data set of a user's.
-
-    Attributes:
-        dims: D, the size of an item.
-        load: data folder to the data set, a `models.data.base.DataSet`.
-        binary: whether items are probabilities of bits.
-        known: whether its `log_prob` tells the true log P(x), so that q(x) can be its anchor.
-    """
-
-    dims: int
-    load: Callable[[Path], Any]
-    binary: bool = False
-    known: bool = False
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss of a user's.
-
-    Attributes:
-        function: a `models.losses.base.LossFunction`.
-        decoder_samples: whether it gets noise for samples of the decoder, once β = 1.
-    """
-
-    function: Callable[..., Any]
-    decoder_samples: bool = False
-
-
 DATA: dict[str, Data] = {}
 LOSSES: dict[str, Loss] = {}
+NETWORKS: dict[str, Network] = {}
 DENSITIES: dict[str, Callable[..., Any]] = {}
 
 _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
+CODE: dict[tuple[str, str], str] = {}
+"""Of each kind and name, the fingerprint of the code that was registered; "" without a file."""
+
 _origins: dict[tuple[str, str], tuple[str, str, str]] = {}
 """Of each kind and name, the module's file (its name where it has none), `file:line`, its name."""
 
@@ -94,10 +70,24 @@ def data(
     DATA[name] = Data(dims, load, binary, known)
 
 
-def loss(name: str, function: Callable[..., Any], *, decoder_samples: bool = False) -> None:
+def loss(
+    name: str,
+    function: Callable[..., Any],
+    *,
+    decoder_samples: bool = False,
+    fields: Mapping[str, Value] = NO_FIELDS,
+) -> None:
     """Registers a loss, a value of `model`; arguments as for `Loss`."""
-    _take("model", name, OUR_MODELS, LOSSES)
-    LOSSES[name] = Loss(function, decoder_samples)
+    at = _take("model", name, OUR_MODELS, LOSSES, fields)
+    LOSSES[name] = Loss(function, decoder_samples, fields, at)
+
+
+def network(
+    name: str, make: Callable[..., Any], *, fields: Mapping[str, Value] = NO_FIELDS
+) -> None:
+    """Registers a network, a value of `encoder` and `decoder`; arguments as for `Network`."""
+    at = _take("network", name, OUR_NETWORKS, NETWORKS, fields)
+    NETWORKS[name] = Network(make, fields, at)
 
 
 def density(name: str, make: Callable[..., Any]) -> None:
@@ -112,8 +102,14 @@ def density(name: str, make: Callable[..., Any]) -> None:
     DENSITIES[name] = make
 
 
-def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, object]) -> None:
-    """Notes who has a name, unless it is one of ours or another module's.
+def _take(
+    kind: str,
+    name: str,
+    ours: re.Pattern[str],
+    table: Mapping[str, object],
+    fields: Mapping[str, Value] = NO_FIELDS,
+) -> str:
+    """Notes who has a name, unless it is one of ours or another's; returns its `file:line`.
 
     The same module may register it again: imported under a second name, reloaded, or a cell of a
     notebook that was edited.
@@ -136,7 +132,11 @@ def _take(kind: str, name: str, ours: re.Pattern[str], table: Mapping[str, objec
                 f"{at}: the {kind} {name} is registered already, in {where}; give one of the two "
                 "another name"
             )
+    if problem := problem_of(fields):
+        raise RegistrationError(f"{at}: the {kind} {name}: {problem}")
     _origins[kind, name] = (module, at, called)
+    CODE[kind, name] = fingerprint(called, module) if file else ""
+    return at
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from mimsweep.orchestrator.files.choices import data_dim
 from mimsweep.orchestrator.files.spec import RunSpec
 
 CPU_SPEED = 1e10
@@ -33,6 +32,8 @@ def stack_cost(runs: Sequence[RunSpec]) -> float:
     if first.of_images:
         return sum(map(_image_cost, runs))
     items = 60_000 if first.dataset.startswith("pca-") else 10_000
+    if first.file:
+        items = first.file.facts.train_items
     per_epoch = items * _parameters(first) * _MODEL_FACTOR.get(first.model, 1.0) + _EPOCH
     epochs = [run.epochs for run in runs]
     steps = max(epochs) * (items // first.batch_size)
@@ -63,9 +64,9 @@ def image_likelihood(run: RunSpec) -> float:
 
 def _parameters(spec: RunSpec) -> int:
     """Returns the weights of encoder and decoder, without biases."""
-    ends = data_dim(spec.dataset) + spec.z_dim
+    ends = spec.data_dim + spec.z_dim
     if spec.layers == 1:
-        return 4 * data_dim(spec.dataset) * spec.z_dim
+        return 4 * spec.data_dim * spec.z_dim
     # Each network: inputs to hidden, hidden to hidden, hidden to the two heads.
     return ends * spec.mid_dim + 2 * (spec.layers - 2) * spec.mid_dim**2 + 2 * ends * spec.mid_dim
 
@@ -87,6 +88,6 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     if spec.of_images:
         return 1
     memory, most = LIMITS[device]
-    width = max(spec.mid_dim, data_dim(spec.dataset))
+    width = max(spec.mid_dim, spec.data_dim)
     activations = 4 * spec.batch_size * width * spec.layers * 12
     return min(max(memory // activations, 1), most)

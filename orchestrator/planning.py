@@ -20,8 +20,7 @@ from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 
-agreement = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
-"""Returns what the runs of a cohort agree on, of a run."""
+_ours = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
 
 _SLOWER = 4
 """How much slower than estimated a cohort may be that is alive: other work may share the device."""
@@ -31,6 +30,11 @@ _SHORTEST_SILENCE = 1800.0
 
 _SHORT = 20_000_000_000
 """A cohort of two seconds or so: to split it would cost more than it gains."""
+
+
+def agreement(run: RunSpec) -> tuple[object, ...]:
+    """Returns what the runs of a cohort agree on, of a run."""
+    return (*_ours(run), *run.declared.items())
 
 
 def by_agreement(runs: Iterable[RunSpec]) -> list[list[RunSpec]]:
@@ -66,7 +70,7 @@ class PlannedCohort:
         return {
             field: value
             for field, value in self.runs[0].own_fields().items()
-            if field != "seed" and all(getattr(run, field) == value for run in self.runs)
+            if field != "seed" and all(getattr(run, field, None) == value for run in self.runs)
         }
 
     @property
@@ -77,7 +81,8 @@ class PlannedCohort:
         shape = f"z{first.z_dim}" if first.of_images else f"z{first.z_dim} m{first.mid_dim}"
         others = len(by_agreement(self.runs)) - 1
         more = f" and {others} other shapes" if others else ""
-        return f"{first.model}{inv_h} {first.dataset} {shape}{more} ×{self.size}"
+        own = "".join(f" {field} {value}" for field, value in first.declared.items())
+        return f"{first.model}{inv_h}{own} {first.dataset} {shape}{more} ×{self.size}"
 
     @property
     def cost(self) -> float:

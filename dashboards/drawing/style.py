@@ -90,6 +90,10 @@ FIELDS = {
     "likelihood_samples": "samples of the log-likelihood",
     "train_items": "training images (0: all)",
     "test_items": "test images (0: all)",
+    "test_fraction": "part of the items to test on",
+    "standardise": "columns standardised",
+    "label": "column of labels",
+    "bits": "probabilities of bits",
 }
 
 RC: Any = {  # newer matplotlibs spell out the keys in its type, older ones don't
@@ -181,7 +185,12 @@ def field(name: str) -> str:
 
 
 def value(given: object) -> str:
-    """Returns a field's value as a person writes it in a sweep file: 0.001, tanh, true."""
+    """Returns a field's value as a person writes it in a sweep file: 0.001, tanh, true.
+
+    A dash where a run has no such field.
+    """
+    if given is None or given != given:
+        return "–"
     if isinstance(given, bool) or type(given).__name__ == "bool":  # numpy's bool is no bool
         return str(given).lower()
     return f"{given:g}" if isinstance(given, float) else str(given)

@@ -43,7 +43,11 @@ def default_axes(frame: pd.DataFrame) -> dict[str, Any]:
         varies, the other field that does most; `hue`: the model; `metrics`: the published four and
         NMI, as far as the runs have them.
     """
-    fields = [field for field in spec_fields(frame) if field not in ("seed", "model")]
+    fields = [
+        field
+        for field in spec_fields(frame)
+        if field not in ("seed", "model") and frame[field].notna().all()
+    ]
     if not fields:
         raise ValueError("the runs have no spec field to draw along")
 

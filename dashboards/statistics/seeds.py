@@ -13,23 +13,15 @@ from mimsweep.dashboards.drawing import style
 
 CONFIDENCE = 0.95
 _RESAMPLES = 9999
-_BOOKKEEPING = {"run_key", "run_id", "run_name", "status"}
+_BOOKKEEPING = {"run_key", "run_id", "run_name", "status", "content"}  # which follow from others
 
 
 def spec_fields(frame: pd.DataFrame) -> list[str]:
-    """Returns the columns of `frame` that say what was run, seed included, in their order.
-
-    A column that `style` doesn't know is a metric if it holds floats, as MLflow's metrics do.
-    """
+    """Returns the columns of `frame` that say what was run, seed included, in their order."""
     return [
         column
         for column in frame.columns
-        if column in style.FIELDS
-        or not (
-            column in style.METRICS
-            or column in _BOOKKEEPING
-            or pd.api.types.is_float_dtype(frame[column])
-        )
+        if column not in style.METRICS and column not in _BOOKKEEPING
     ]
 
 

@@ -16,7 +16,7 @@ most 5 %. What neither test decides is undecided, and so is a claim whose runs a
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mimsweep.dashboards.statistics.cells import paired_rows, split, varying
 from mimsweep.dashboards.statistics.ranks import cliffs_delta, holm, kendall, signed_rank
 from mimsweep.dashboards.statistics.seeds import summary
 
@@ -203,7 +204,7 @@ def _cells(claim: Claim, planned: pd.DataFrame, runs: pd.DataFrame) -> list[Cell
     assert claim.than is not None
     number = float(claim.than)
     cells = []
-    for fields, rows in _split(group, _varying([group], {"seed"})):
+    for fields, rows in split(group, varying([group], {"seed"})):
         there = rows[rows["_there"]]
         values = there["_value"].dropna().to_numpy()
         delta, above = cliffs_delta(values, np.array([number])), values - number
@@ -219,18 +220,16 @@ def _known(claim: Claim, metric: str, planned: pd.DataFrame, runs: pd.DataFrame)
     known["_value"] = known["_value"].where(np.isfinite(known["_value"]))
     known["_there"] = known["run_key"].isin(runs["run_key"])
     for field, op, value in claim.where:
-        known = known[_OPERATORS[op](known[field], value)]
+        known = known[known[field].notna() & _OPERATORS[op](known[field], value)]
     return known
 
 
 def _comparisons(
     claim: Claim, group: pd.DataFrame, other: pd.DataFrame, chosen: set[str]
 ) -> list[Cell]:
-    # A field that differs between the groups but not within them follows from the group.
-    fields = _varying([group, other], {"seed", *chosen})
-    both = group.merge(other, on=[*fields, "seed"], suffixes=("", "_other"))
+    both, fields = paired_rows(group, other, {"seed", *chosen})
     cells = []
-    for values, rows in _split(both, fields):
+    for values, rows in split(both, fields):
         there = rows[rows["_there"] & rows["_there_other"]]
         paired = there.dropna(subset=["_value", "_value_other"])
         a, b = (paired[name].to_numpy() for name in ("_value", "_value_other"))
@@ -241,7 +240,7 @@ def _comparisons(
 
 def _trends(claim: Claim, group: pd.DataFrame, along: str) -> list[Cell]:
     cells = []
-    for fields, rows in _split(group, _varying([group], {"seed", along})):
+    for fields, rows in split(group, varying([group], {"seed", along})):
         taus, changes = [], []
         seeds = [seed.sort_values(along) for _, seed in rows.groupby("seed")]
         for seed in seeds:
@@ -275,25 +274,3 @@ def _chosen(frame: pd.DataFrame, fields: Mapping[str, Any]) -> pd.DataFrame:
     for field, value in fields.items():
         frame = frame[frame[field] == value]
     return frame
-
-
-def _varying(groups: Sequence[pd.DataFrame], but: set[str]) -> list[str]:
-    """Returns the fields that vary within one of the groups."""
-    fields = [
-        name for name in groups[0].columns if name not in {"run_key", "_value", "_there", *but}
-    ]
-    return [f for f in fields if any(group[f].nunique(dropna=False) > 1 for group in groups)]
-
-
-def _split(
-    frame: pd.DataFrame, fields: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yields each combination of values of `fields`, and its rows."""
-    if frame.empty:
-        return
-    if not fields:
-        yield {}, frame
-        return
-    for values, rows in frame.groupby(list(fields), dropna=False):
-        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-        yield dict(zip(fields, plain, strict=True)), rows

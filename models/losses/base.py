@@ -6,8 +6,8 @@ the marginal log q(x) = log p(x|z) + log p(z) − log q(z|x). Other p(z) and q(x
 `models.nets.latent.Options`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from mimsweep.models import registry
 from mimsweep.models.layout import Weights
 from mimsweep.models.losses.annealing import annealed_beta
 from mimsweep.models.nets.latent import LatentModel
+from mimsweep.models.parts import Value
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Objective:
         q_x_samples: log q(x) on decoder samples if q(x) is the marginal: "conditional",
             log p(x|z) at the same z, or "marginal", at a fresh z' ~ q(z'|x).
         pairs: whether a training item is a pair, the encoder's input and the target.
+        declared: values of the fields that the run's parts declare, if they are a user's, by name.
     """
 
     loss: str
@@ -84,6 +86,7 @@ class Objective:
     inv_h: bool = False
     q_x_samples: str = "conditional"
     pairs: bool = False
+    declared: Mapping[str, Value] = field(default_factory=dict)
 
     def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
         """Returns the loss of a minibatch; arguments as for `vae`."""

@@ -1,11 +1,14 @@
 """Losses by name."""
 
+from collections.abc import Mapping
+
 from mimsweep.models.losses.ae import ae
 from mimsweep.models.losses.base import LossFunction, Objective
 from mimsweep.models.losses.mim import amim, mim
 from mimsweep.models.losses.users import users_loss
 from mimsweep.models.losses.vae import vae
 from mimsweep.models.nets.latent import LatentModel
+from mimsweep.models.parts import NO_FIELDS, Value
 
 LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": ae}
 
@@ -21,6 +24,7 @@ def objective(
     inv_h: bool = False,
     q_x_samples: str = "conditional",
     pairs: bool = False,
+    declared: Mapping[str, Value] = NO_FIELDS,
 ) -> Objective:
     """Returns what runs minimise by the loss of that name; arguments as for `Objective`."""
-    return Objective(loss, loss_function(loss), model, inv_h, q_x_samples, pairs)
+    return Objective(loss, loss_function(loss), model, inv_h, q_x_samples, pairs, declared)

@@ -6,7 +6,7 @@ their tensors. A run that stops, or fails, leaves the stack at the end of its ep
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ from mimsweep.models.losses.named import objective
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
+from mimsweep.models.parts import Value
 from mimsweep.models.steps.adam import learning_rate
 from mimsweep.models.steps.gpu.stream import Stream
 from mimsweep.models.steps.sampling import Sampler
@@ -48,6 +49,7 @@ class Cohort:
     q_zx_gmm: int = 0
     p_xz_gmm: int = 0
     learn_p_z: bool = False
+    declared: Mapping[str, Value] = field(default_factory=dict)
 
     def objective(self, data: DataSet) -> Objective:
         """Returns what the runs minimise on a data set."""
@@ -63,7 +65,8 @@ class Cohort:
             binary=is_binary(data),
             log_p_x=data.log_prob,
         )
-        return objective(self.model, model, self.inv_h, self.q_x_samples, has_pairs(data))
+        pairs = has_pairs(data)
+        return objective(self.model, model, self.inv_h, self.q_x_samples, pairs, self.declared)
 
     def sampler(self, data: DataSet, objective: Objective, device: str) -> Sampler:
         """Returns what draws their minibatches and noise, for a torch device."""

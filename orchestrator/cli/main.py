@@ -100,10 +100,14 @@ def main(modules: Sequence[str]) -> None:
 @overrides
 def validate(sweep: Path, overrides: Sequence[str]) -> None:
     """Check a sweep or search file; write nothing."""
+    from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.files.yamlfile import shown_name
 
     loaded = load_either(sweep, overrides)
     click.echo(f"{shown_name(sweep)}: {loaded.name}, {loaded.size}")
+    if isinstance(loaded, Sweep):
+        for line in loaded.files:
+            click.echo(f"  {line}")
 
 
 @main.command()
@@ -129,17 +133,19 @@ def plan(
 
     loaded = load_either(sweep, overrides)
     size = cohort_limit_of(cohort_size)
-    complete = open_list(resolve_uri(tracking_uri)).complete(loaded.name)
+    store = open_list(resolve_uri(tracking_uri))
     if not isinstance(loaded, Sweep):
-        cli_search.tell_plan(loaded, len(complete), as_json)
+        cli_search.tell_plan(loaded, len(store.complete(loaded.name)), as_json)
         return
-    made, lines = made_plan(loaded, complete, size, device)
-    tell(lines)
+    made = made_plan(loaded, store.statuses(loaded.name), size, device)
+    tell(made.lines)
     planned = made.to_json()
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return
     click.echo(f"{loaded.name}: {planned['runs']} runs, {planned['complete']} complete")
+    for line in made.stale.lines:
+        click.echo(f"  {line}")
     for cohort in planned["cohorts"]:
         spec = " ".join(f"{name}={value}" for name, value in cohort["spec"].items())
         click.echo(f"  {cohort['size']:>4} runs  {spec}")
@@ -151,6 +157,11 @@ def plan(
 @tracking_uri
 @training
 @click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
+@click.option(
+    "--fresh-stale",
+    is_flag=True,
+    help="Train those complete runs anew whose code, a user's, has changed since.",
+)
 def run(
     sweep: Path,
     overrides: Sequence[str],

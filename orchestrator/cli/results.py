@@ -50,6 +50,8 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     for name in ("failed", "running", "killed", "missing"):
         if counts[name]:
             click.echo(f"  {counts[name]} {name}")
+    for line in found.stale.lines:
+        click.echo(f"  {line}")
     if line := processors_line(state for _, state in found.states if state is not None):
         click.echo(f"  {line}")
     log = Path(".mimsweep", "logs", found.name)

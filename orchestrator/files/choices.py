@@ -23,15 +23,19 @@ class Choices:
         """Returns `value`, or says what is allowed."""
         if value in self.now:
             return value
-        names = [*self.now, *(_registered(self.added) if self.added else ())]
+        names = [*self.now, *(registered(self.added) if self.added else ())]
         if value in names:
             return value
         allowed = f"allowed: {', '.join(names)}"
         raise ValueError(f"{value} is not allowed; {allowed}{did_you_mean(value, names)}")
 
 
-def _registered(table: str) -> dict[str, Any]:
-    """Returns a table of what users have added: "DATA", "LOSSES" or "DENSITIES"."""
+def registered(table: str) -> dict[str, Any]:
+    """Returns a table of what users have added: "DATA", "LOSSES", "NETWORKS" or "DENSITIES".
+
+    Raises:
+        ValueError: it can't be imported.
+    """
     from mimsweep.models import registry
 
     try:
@@ -59,8 +63,12 @@ DATASETS = (
     "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, the same with a capital T (self-supervised), "
     "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784, pca-fashion-mnist<k>-study, "
     + ", ".join(IMAGE_SETS)
+    + ", file:<PATH> of a .npz, .npy, .csv or .parquet file"
 )
 BITS = ("mnist", "fashion-mnist")
+
+FILE = "file:"
+"""How the name of a data set begins that is a file; its path follows."""
 
 _NUMBER = "0|[1-9][0-9]{0,8}"
 _TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
@@ -88,7 +96,7 @@ def data_dim(dataset: str) -> int:
         raise ValueError(f"{dataset} is not allowed; its dimension must be 1 to 784, not {dim}")
     if dataset in (*BITS, *IMAGE_SETS):
         return 784
-    added = _registered("DATA")
+    added = registered("DATA")
     if dataset in added:
         return int(added[dataset].dims)
     allowed = ", ".join([DATASETS, *added])
@@ -97,23 +105,29 @@ def data_dim(dataset: str) -> int:
 
 
 def check_dataset(dataset: str) -> str:
-    """Returns the name of a data set, or says what is allowed."""
-    data_dim(dataset)
+    """Returns the name of a data set, or says what is allowed; a file is looked at later."""
+    if not is_file(dataset):
+        data_dim(dataset)
     return dataset
 
 
+def is_file(dataset: str) -> bool:
+    """Returns whether a data set is a file of a user's."""
+    return dataset.startswith(FILE)
+
+
 def is_binary(dataset: str) -> bool:
-    """Returns whether a data set's items are bits, or probabilities of bits."""
+    """Returns whether a data set, which is no file, has bits, or probabilities of bits."""
     if _ours(dataset):
         return dataset in (*BITS, *IMAGE_SETS)
-    return bool(_registered("DATA")[dataset].binary)
+    return bool(registered("DATA")[dataset].binary)
 
 
 def is_known(dataset: str) -> bool:
     """Returns whether the true P(x) of a data set is known."""
-    if _ours(dataset):
+    if _ours(dataset) or is_file(dataset):
         return is_toy(dataset)
-    return bool(_registered("DATA")[dataset].known)
+    return bool(registered("DATA")[dataset].known)
 
 
 def is_toy(dataset: str) -> bool:

@@ -17,8 +17,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mimsweep.orchestrator.files.fields import check_name, types_of
 from mimsweep.orchestrator.files.nodes import scalar
-from mimsweep.orchestrator.files.spec import RunSpec, one_of, shown, unknown
+from mimsweep.orchestrator.files.spec import one_of, shown
 from mimsweep.orchestrator.metrics import TABLE_METRICS
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
@@ -52,13 +53,8 @@ def parse_where(text: str) -> tuple[Condition, ...]:
             example = "`field op value`, for example z_dim >= 4"
             raise ValueError(f"{shown(text)} is not made of comparisons {example}")
         (_, field), (_, op), (kind, value) = three
-        conditions.append(
-            (
-                _field(field),
-                "=" if op == "==" else op,
-                value[1:-1] if kind == "quoted" else scalar(value),
-            )
-        )
+        given = value[1:-1] if kind == "quoted" else scalar(value)
+        conditions.append((_field(field), "=" if op == "==" else op, given))
     for condition in conditions:
         _check(*condition)
     return tuple(conditions)
@@ -77,19 +73,17 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 def _field(name: str) -> str:
-    if name in RunSpec.model_fields:
-        return name
-    raise ValueError(unknown(f"{shown(name)} is not a field", name, RunSpec.model_fields))
+    return check_name(name, f"{shown(name)} is not a field")
 
 
 def _check(field: str, op: str, value: object) -> None:
     """Refuses a value that the field can't have, and an order of values that have none."""
-    kind = RunSpec.model_fields[field].annotation
+    kinds = types_of(field)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = numeric if kind in (int, float) else type(value) is kind
-    if not fits:
-        name = {int: "a number", float: "a number", bool: "true or false"}.get(kind, "text")  # type: ignore[arg-type]
-        raise ValueError(f"{shown(value)} can't be compared with {field}, which is {name}")
+    if not any(numeric if kind in (int, float) else type(value) is kind for kind in kinds):
+        names = {int: "a number", float: "a number", bool: "true or false", str: "text"}
+        allowed = " or ".join(dict.fromkeys(names[kind] for kind in kinds))
+        raise ValueError(f"{shown(value)} can't be compared with {field}, which is {allowed}")
     if op not in ("=", "!=") and not numeric:
         raise ValueError(f"{field} is no number, so it can only be compared by = and !=")
 
@@ -118,7 +112,7 @@ def _where(text: str) -> str:
 
 Group = Annotated[dict[str, Any], Field(min_length=1), AfterValidator(_group)]
 MetricName = Annotated[str, AfterValidator(one_of(TABLE_METRICS, "metric"))]
-SpecField = Annotated[str, AfterValidator(one_of(RunSpec.model_fields, "field"))]
+SpecField = Annotated[str, AfterValidator(_field)]
 
 
 class Claim(BaseModel):
@@ -151,7 +145,7 @@ class Claim(BaseModel):
         if self.than_metric and not isinstance(self.than, dict):
             raise ValueError("`than_metric` goes with a `than` that chooses runs")
         along = self.falls_with or self.rises_with
-        if along and RunSpec.model_fields[along].annotation not in (int, float):
+        if along and not {int, float} & {*types_of(along)}:
             raise ValueError(f"{along} is no number, so nothing falls or rises with it")
         self._check_pairs()
         return self
@@ -174,3 +168,12 @@ class Claim(BaseModel):
     def conditions(self) -> tuple[Condition, ...]:
         """What `where` says."""
         return parse_where(self.where)
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that it names."""
+        groups = [
+            group for group in (self.greater, self.less, self.than) if isinstance(group, dict)
+        ]
+        along = filter(None, (self.falls_with, self.rises_with))
+        return {*(field for field, _, _ in self.conditions), *along}.union(*groups)

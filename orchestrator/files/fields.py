@@ -1,8 +1,11 @@
-"""The fields of a run, and the values that each can have by itself."""
+"""The fields of a run, ours and those that its parts declare, and the values that each can have."""
 
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
@@ -13,7 +16,11 @@ from mimsweep.orchestrator.files.choices import (
     Q_X,
     Q_X_SAMPLES,
     check_dataset,
+    did_you_mean,
+    is_file,
+    registered,
 )
+from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
 
 IMAGE_FIELDS = (
     "prior",
@@ -43,6 +50,12 @@ OTHERS_FIELDS = (
 )
 """The fields that they don't have."""
 
+FILE_FIELDS = ("test_fraction", "standardise", "label", "bits")
+"""The fields that only runs on data files have, beside what is found of them."""
+
+FOUND_FIELDS = {"content"}
+"""The fields that nobody sets."""
+
 EPOCH_POINTS = 10_000
 """Points in an epoch of toy data, the smallest epoch there is: no batch can be larger."""
 
@@ -54,9 +67,9 @@ Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
 
 
 class RunFields(BaseModel):
-    """The fields of a run."""
+    """The fields of a run; those that its parts declare are what pydantic calls extras."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     dataset: Annotated[str, AfterValidator(check_dataset)]
     model: Annotated[str, AfterValidator(MODELS.check)]
@@ -87,13 +100,139 @@ class RunFields(BaseModel):
     likelihood_samples: Positive = 5000
     train_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
     test_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    standardise: bool = True
+    label: Annotated[str, Field(max_length=200)] = ""
+    bits: bool = False
+    content: str = ""
+
+    @model_validator(mode="after")
+    def _holds_declared(self) -> "RunFields":
+        parts = {chooser: getattr(self, chooser) for chooser in _CHOOSERS}
+        defaults = defaults_of(parts)
+        for name in self.declared:
+            if name not in defaults:
+                raise conflict(name, _not_declared(name, parts, defaults))
+        if defaults:
+            typed = _typed(tuple((name, type(value), value) for name, value in defaults.items()))
+            values = dict(typed.model_validate(self.declared))
+            self.declared.clear()  # so that all runs have them in one order
+            self.declared.update(values)
+        return self
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """The fields that its parts declare, by name: its loss and networks, if they are a user's.
+
+        All are there, those that weren't given with their defaults.
+        """
+        assert self.__pydantic_extra__ is not None
+        return self.__pydantic_extra__
 
     @property
     def of_images(self) -> bool:
         """Whether it is a two-level image model, which has training and measures of its own."""
         return self.model in IMAGE_MODELS
 
+    @property
+    def of_file(self) -> bool:
+        """Whether its data set is a file."""
+        return is_file(self.dataset)
+
     def own_fields(self) -> dict[str, Any]:
-        """Returns the fields that its model has, by name; the others have their defaults."""
-        others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
+        """Returns the fields that its model and data have; the others have their defaults."""
+        others = {*(OTHERS_FIELDS if self.of_images else IMAGE_FIELDS)}
+        if not self.of_file:
+            others |= {*FILE_FIELDS, *FOUND_FIELDS}
         return {name: value for name, value in self if name not in others}
+
+
+_CHOOSERS = {"model": MODELS}
+"""The fields that choose a part that can declare fields."""
+
+_OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch")
+_COLUMNS = {*TABLE_METRICS, *EPOCH_METRICS, *_OTHER_COLUMNS}
+"""Names that tables have beside those of fields."""
+
+_TYPES: dict[type, Any] = {
+    bool: bool,
+    int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
+    float: Annotated[float, Field(allow_inf_nan=False)],
+    str: Annotated[str, Field(max_length=100)],
+}
+"""The values that a declared field can have, by the type of its default."""
+
+
+def conflict(field: str, sentence: str) -> PydanticCustomError:
+    """Returns the error of a run that blames one of its fields."""
+    return PydanticCustomError(
+        "conflict", "{field}: {sentence}", {"field": field, "sentence": sentence}
+    )
+
+
+def defaults_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields that the parts of a run declare, and their defaults.
+
+    Args:
+        parts: their names, by the field that chooses them.
+    """
+    by: dict[str, Any] = {}
+    for chooser, choices in _CHOOSERS.items():
+        name = parts.get(chooser)
+        if name is None or name in choices.now:
+            continue
+        part: Any = registered(choices.added).get(name)
+        for field in part.fields if part else ():
+            if field in _COLUMNS or field in RunFields.model_fields or hasattr(RunFields, field):
+                text = f"the field {field}, a name of ours; rename it, in {part.at}"
+                raise conflict(chooser, f"{name} declares {text}")
+            if by.setdefault(field, part) is not part:
+                text = f"the field {field}, as does what is registered in {by[field].at}"
+                raise conflict(chooser, f"{name} declares {text}; rename one, in {part.at}")
+    return {field: part.fields[field] for field, part in by.items()}
+
+
+@lru_cache(maxsize=256)
+def _typed(defaults: tuple[tuple[str, type, Any], ...]) -> type[BaseModel]:
+    """Returns what holds declared fields, given as name, type and default, to their types."""
+    # The type is part of the key: 1, 1.0 and True are equal.
+    fields: Any = {name: (_TYPES[kind], value) for name, kind, value in defaults}
+    return create_model("Declared", __config__=ConfigDict(strict=True), **fields)
+
+
+def types_of(name: str) -> list[Any]:
+    """Returns the types that values of a field can have; none if nobody has such a field.
+
+    Parts that aren't of one run may give a field different ones.
+
+    Raises:
+        ValueError: what users have written can't be imported.
+    """
+    if name in RunFields.model_fields:
+        return [RunFields.model_fields[name].annotation]
+    return [type(part.fields[name]) for _, part in _users_parts() if name in part.fields]
+
+
+def check_name(name: str, problem: str = "no such field") -> str:
+    """Returns the name of a field, ours or one that a user's part declares, or says what is."""
+    if types_of(name):
+        return name
+    theirs = [field for _, part in _users_parts() for field in part.fields]
+    names = list(dict.fromkeys([*RunFields.model_fields, *theirs]))
+    near = did_you_mean(name, names) or f"; allowed: {', '.join(names)}"
+    raise ValueError(f"{problem}{near}")
+
+
+def _not_declared(field: str, parts: Mapping[str, str], defaults: Collection[str]) -> str:
+    """Returns why a run can't have a field, in a sentence."""
+    of = ", ".join(f"{chooser} {name}" for chooser, name in parts.items())
+    having = [named for named, part in _users_parts() if field in part.fields]
+    more = f"; allowed with: {', '.join(having)}" if having else ""
+    return f"{field} is no field of {of}{did_you_mean(field, defaults) or more}"
+
+
+def _users_parts() -> Iterator[tuple[str, Any]]:
+    """Yields what users have added that can declare fields: `model wae`, and the part itself."""
+    for chooser, choices in _CHOOSERS.items():
+        for name, part in registered(choices.added).items():
+            yield f"{chooser} {name}", part

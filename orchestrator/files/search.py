@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import MetricName
+from mimsweep.orchestrator.files.fields import defaults_of
 from mimsweep.orchestrator.files.settings import (
     Name,
     Setting,
@@ -24,7 +25,7 @@ from mimsweep.orchestrator.files.settings import (
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
-from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
+from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of
 from mimsweep.orchestrator.files.sweep import MAX_RUNS, Sweep, read_sweep
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
@@ -78,6 +79,7 @@ class Search:
         parallel: how many at once.
         sampler: one of `SAMPLERS`.
         pruner: one of `PRUNERS`.
+        folder: where relative paths of data files start.
     """
 
     name: str
@@ -90,10 +92,15 @@ class Search:
     parallel: int
     sampler: str
     pruner: str
+    folder: Path = Path()
 
     def runs(self, params: Mapping[str, Any]) -> list[RunSpec]:
         """Returns the runs of a trial, one per seed."""
-        return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
+        return [self.run({**params, "seed": seed}) for seed in self.seeds]
+
+    def run(self, params: Mapping[str, Any]) -> RunSpec:
+        """Returns a run of such fields beside the fixed ones."""
+        return RunSpec.model_validate({**self.fixed, **params}, context=self.folder)
 
     def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a trial's values as a file would have them: its runs are those of a sweep."""
@@ -121,7 +128,9 @@ class Search:
     @property
     def default(self) -> dict[str, Any] | None:
         """The point of the space at which each field has its default; None if there is none."""
-        values = {field: RunSpec.model_fields[field].default for field in self.space}
+        ours = {name: field.default for name, field in RunSpec.model_fields.items()}
+        defaults = {**ours, **defaults_of({**ours, **self.fixed})}
+        values = {field: defaults.get(field) for field in self.space}
         inside = all(self.space[field].has(value) for field, value in values.items())
         return values if inside else None
 
@@ -130,17 +139,6 @@ class Search:
         if field in self.space:
             return max(self.space[field].values)
         return self.fixed.get(field, RunSpec.model_fields[field].default)
-
-    @property
-    def meaning(self) -> dict[str, Any]:
-        """All that a trial's values depend on: trials of another meaning can't be compared."""
-        return {
-            "version": SPEC_VERSION,
-            "fixed": dict(self.fixed),
-            "seeds": list(self.seeds),
-            "space": {field: dimension.to_json() for field, dimension in self.space.items()},
-            "objectives": [objective.model_dump() for objective in self.objectives],
-        }
 
 
 class _Document(BaseModel):
@@ -212,6 +210,7 @@ def read_search(file: YamlFile) -> Search:
             for field, value in document.space.items()
         },
         objectives=_objectives(file, document.objective),
+        folder=file.folder,
         **document.model_dump(exclude={"fixed", "seeds", "space", "objective"}),
     )
     _check_runs(file, search, fixed, seeds)
@@ -248,7 +247,7 @@ def _check_runs(
         params = {field: corners[field][index] for field, index in chosen.items()}
         for index, seed in enumerate(seeds.values if number == 0 else seeds.values[:1]):
             try:
-                RunSpec.model_validate({**search.fixed, **params, "seed": seed})
+                search.run({**params, "seed": seed})
             except ValidationError as invalid:
                 error = invalid.errors()[0]
                 field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.fields import LARGEST
-from mimsweep.orchestrator.files.spec import RunSpec, explain, shown, unknown
+from mimsweep.orchestrator.files.fields import LARGEST, check_name
+from mimsweep.orchestrator.files.spec import explain, shown, unknown
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath
 
 M = TypeVar("M", bound=BaseModel)
@@ -103,9 +103,10 @@ def check_varied(file: YamlFile, path: YamlPath, fixed: Collection[str]) -> None
 
 def check_field(file: YamlFile, path: YamlPath) -> None:
     """Refuses a key that is no field of a run."""
-    field = str(path[-1])
-    if field not in RunSpec.model_fields:
-        raise file.error(path, unknown("no such field", field, RunSpec.model_fields), key=True)
+    try:
+        check_name(str(path[-1]))
+    except ValueError as error:
+        raise file.error(path, str(error), key=True) from None
 
 
 def read_setting(file: YamlFile, path: YamlPath, value: Any) -> Setting:  # noqa: ANN401

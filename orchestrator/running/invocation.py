@@ -58,6 +58,7 @@ class Options(BaseModel):
         timeout: as `Policy` has it.
         retries: likewise.
         fresh: whether to train complete runs anew too.
+        fresh_stale: whether to do so with those of which something has changed since.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -74,6 +75,7 @@ class Options(BaseModel):
     timeout: Annotated[float, Field(gt=0)] | None = None
     retries: Annotated[int, Field(ge=0)] = defaults.RETRIES
     fresh: bool = False
+    fresh_stale: bool = False
 
     @property
     def policy(self) -> Policy:

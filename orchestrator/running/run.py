@@ -27,6 +27,7 @@ from mimsweep.orchestrator.running.invocation import (
 )
 from mimsweep.orchestrator.running.policy import Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View, duration
+from mimsweep.orchestrator.stale import find_stale
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -41,6 +42,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     """
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data(batch_sizes(sweep.runs), options.data_dir)
+    keep_files(sweep.runs)
     if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
@@ -65,7 +67,14 @@ def _run(
     """Trains what is missing by an engine, which comes with its kind of device, for a plan."""
     tracking = open_tracking(sweep.name, options, view)
     checkpoints, keys = checkpoint_dir(sweep.name), {run.run_key for run in sweep.runs}
-    complete = set() if options.fresh else set(tracking.complete(sweep.name))
+    states = tracking.statuses(sweep.name)
+    complete = {key for key, state in states.items() if state.status == "FINISHED"}
+    stale = find_stale(sweep.runs, states)
+    if not options.fresh:
+        for line in stale.lines:
+            view.say(f"{sweep.name}: {line}")
+    again = keys if options.fresh else set(stale.parts) if options.fresh_stale else set()
+    complete -= again
     if keys <= complete:
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
@@ -73,9 +82,9 @@ def _run(
     kind, made = engine(planned)
     with STOP.noted(), closing(made):
         begun = begin(sweep.name, sweep.description, tracking, kind, made)
-        if options.fresh:  # not before the sweep is ours: another may be training it
-            forget(checkpoints, keys)
-            begun.recorder.forget(keys)
+        if again:  # not before the sweep is ours: another may be training it
+            forget(checkpoints, again)
+            begun.recorder.forget(again)
         if older := _older(sweep, checkpoints):
             view.say(
                 f"{sweep.name}: the checkpoints of {len(older)} runs are of an older mimsweep, "
@@ -130,8 +139,29 @@ def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
     """Returns the batch sizes that each data set is used with."""
     found: dict[str, set[int]] = {}
     for run in runs:
+        if run.of_file:
+            continue  # was checked as it was found
         found.setdefault(run.dataset, set()).add(run.batch_size)
     return found
+
+
+def keep_files(runs: Iterable[RunSpec]) -> None:
+    """Keeps what is in data files as it is trained on, before anything is started.
+
+    Raises:
+        SpecError: a file has changed since it was found.
+    """
+    files = {run.file for run in runs if run.file}
+    if not files:
+        return
+    from mimsweep.models.data.files.found import keep
+    from mimsweep.models.data.files.reading import FileError
+
+    for file in files:
+        try:
+            keep(file)
+        except FileError as error:
+            raise SpecError(str(error)) from error
 
 
 def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> None:

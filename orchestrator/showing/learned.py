@@ -82,8 +82,8 @@ def final_items(run: RunSpec, data_dir: Path) -> tuple[Tensor, Tensor]:
 
 
 def _data(run: RunSpec, data_dir: Path) -> DataSet:
-    from mimsweep.models.data.loading import load
     from mimsweep.models.registry import users_code
+    from mimsweep.orchestrator.engines.training import plain_data_of
 
     with users_code(SpecError):
-        return load(run.dataset, data_dir)
+        return plain_data_of(run, data_dir)

@@ -6,7 +6,7 @@ Imports little as it loads: `plan` and `status` are to answer at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.planning import Plan, plan
+from mimsweep.orchestrator.stale import Stale, find_stale
 from mimsweep.orchestrator.tracking.reader import Lister, open_lister
 from mimsweep.orchestrator.tracking.runs import RunState, Status
 
@@ -42,14 +43,33 @@ def others(file: Sweep | Search, complete: Collection[str]) -> list[str]:
     return [line] if line else []
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What `run` would train.
+
+    Attributes:
+        plan: which runs, in which cohorts.
+        stale: what has changed since complete runs were trained.
+        lines: what is to be said beside.
+    """
+
+    plan: Plan
+    stale: Stale
+    lines: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `mimsweep plan --json` prints."""
+        return {**self.plan.to_json(), "stale": self.stale.counts}
+
+
 def planned(
-    sweep: Sweep, complete: Collection[str], cohort_size: int | None, device: str
-) -> tuple[Plan, list[str]]:
-    """Returns what `run` would train, and lines that are to be said of it.
+    sweep: Sweep, states: Mapping[str, RunState], cohort_size: int | None, device: str
+) -> Planned:
+    """Returns what `run` would train.
 
     Args:
         sweep: the file.
-        complete: the run_key of each complete run in its experiment.
+        states: what the store has of the runs in its experiment, by run_key.
         cohort_size: most runs in a cohort; None: chosen from the device.
         device: "auto", "cpu" or "cuda".
 
@@ -57,12 +77,13 @@ def planned(
         SpecError: "cuda" is wanted and no GPU is visible.
     """
     kind, slots = local_slots(device, None)
+    complete = [key for key, state in states.items() if state.status == "FINISHED"]
     made = plan(sweep.name, sweep.runs, complete, cohort_size, kind, len(slots))
     lines = others(sweep, complete)
     if made.cohorts and device == "auto" and kind == "cuda":
         text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"
         lines.append(text)
-    return made, lines
+    return Planned(made, find_stale(sweep.runs, states), lines)
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,7 @@ class Standing:
         name: of that.
         total: its runs; of a search the most that it may have.
         states: of each run, its name for people, and its state if it was ever started.
+        stale: what has changed since complete runs were trained.
         lines: what is to be said beside.
     """
 
@@ -81,6 +103,7 @@ class Standing:
     name: str
     total: int
     states: Sequence[tuple[str, RunState | None]]
+    stale: Stale
     lines: Sequence[str]
 
     @property
@@ -92,7 +115,8 @@ class Standing:
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep status --json` prints."""
-        return {self.kind: self.name, "total": self.total, **self.counts}
+        told = {self.kind: self.name, "total": self.total, **self.counts}
+        return {**told, "stale": self.stale.counts}
 
 
 def standing(file: Sweep | Search, uri: str) -> Standing:
@@ -105,11 +129,13 @@ def standing(file: Sweep | Search, uri: str) -> Standing:
     done = [key for key, state in known.items() if state.status == "FINISHED"]
     if isinstance(file, Sweep):
         states = [(run.run_name, known.get(run.run_key)) for run in file.runs]
-        return Standing("sweep", file.name, len(states), states, others(file, done))
+        stale = find_stale(file.runs, known)
+        return Standing("sweep", file.name, len(states), states, stale, others(file, done))
     # No file says which runs a search has: they are those that it has stored.
     found = [(f"the run of key {run_key}", state) for run_key, state in known.items()]
     # More than the file says if `--trials` asked for more.
-    return Standing("search", file.name, max(file.most_runs, len(found)), found, [])
+    most = max(file.most_runs, len(found))
+    return Standing("search", file.name, most, found, find_stale((), known), [])
 
 
 @dataclass(frozen=True)

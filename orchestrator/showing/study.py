@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
-from mimsweep.orchestrator.showing.table import results_table
+from mimsweep.orchestrator.metrics import TABLE_METRICS
+from mimsweep.orchestrator.showing.table import fields_of, results_table
 from mimsweep.orchestrator.tracking.artifacts import Artifacts
 from mimsweep.orchestrator.tracking.runs import IDENTITY, PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -54,12 +56,16 @@ class Study:
     def table(self) -> pd.DataFrame:
         """A row per complete run of the sweep, as `mimsweep results` gives it.
 
-        But for params that users logged: no picture may part runs by them, as it does by fields.
+        But for what users logged: no picture may part runs by it, as it does by fields.
         """
         table = results_table(self.complete, self.sweep.runs)
-        ours = [*IDENTITY, *RunSpec.model_fields]
-        metrics = table.select_dtypes("float").columns
-        return table[[name for name in table.columns if name in ours or name in metrics]]
+        return table[[*IDENTITY, *fields_of(self.sweep.runs), *TABLE_METRICS]]
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """Those of its rows that have a value of `x` and `hue`: not all have a declared field."""
+        axes = [self.axes[name] for name in ("x", "hue") if self.axes[name] in self.table]
+        return self.table.dropna(subset=axes)
 
     @property
     def by_key(self) -> dict[str, RunSpec]:
@@ -91,7 +97,7 @@ class Study:
 
     def curves(self) -> figures.Curves:
         """Returns the comparison curves."""
-        return figures.compare(self.table, published=self.published, **self.axes)
+        return figures.compare(self.drawn, published=self.published, **self.axes)
 
     def others(self) -> dict[str, Figure]:
         """Returns the other pictures that a report shows, by name, as far as the runs have them.
@@ -100,12 +106,13 @@ class Study:
         picture a data set.
         """
         x, hue, name = self.axes["x"], self.axes["hue"], self.sweep.name
-        history = self._history(runs_drawn(self.table, x, hue))
+        history = self._history(runs_drawn(self.drawn, x, hue))
         drawn = {}
         if not history.empty:
-            drawn["learning"] = learning_curves(self.table, history, x, hue, name)
+            drawn["learning"] = learning_curves(self.drawn, history, x, hue, name)
         for dataset, runs in self._comparable().items():
-            stem, of = (f"_{dataset}", f" of {dataset}") if dataset else ("", "")
+            of = f" of {dataset}" if dataset else ""
+            stem = re.sub(r"[^\w.+-]", "_", f"_{dataset}") if dataset else ""  # of a file's name
             title = f"{name}: every run{of}"
             drawn[f"seeds{stem}"] = strips(runs, x, hue, self.axes["metrics"], title)
             more = {
@@ -143,13 +150,13 @@ class Study:
     def durations(self) -> Figure:
         """Returns the picture of how long the runs took, which a report has in its table."""
         title = f"{self.sweep.name}: durations of the runs"
-        return strips(self.table, self.axes["x"], self.axes["hue"], _DURATIONS, title)
+        return strips(self.drawn, self.axes["x"], self.axes["hue"], _DURATIONS, title)
 
     def _comparable(self) -> dict[str, pd.DataFrame]:
         """Returns the table by data set, or as a whole, named "", where `x` or `hue` tells them."""
-        if "dataset" not in facets(self.table, self.axes["x"], self.axes["hue"]):
-            return {"": self.table}
-        return {str(name): runs for name, runs in self.table.groupby("dataset")}
+        if "dataset" not in facets(self.drawn, self.axes["x"], self.axes["hue"]):
+            return {"": self.drawn}
+        return {str(name): runs for name, runs in self.drawn.groupby("dataset")}
 
 
 def _profile(content: bytes) -> list[float]:

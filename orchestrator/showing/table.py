@@ -1,15 +1,15 @@
 """The table of a sweep's complete runs, as `mimsweep results` gives it."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.fields import defaults_of
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
 from mimsweep.orchestrator.tracking.runs import IDENTITY
@@ -22,18 +22,23 @@ def results_table(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> pd.DataFrame:
         frame: of all complete runs of the experiment, from `Tracking.frame`.
         runs: of the sweep; those that are not complete have no row.
     """
-    columns = [*IDENTITY, *RunSpec.model_fields, *TABLE_METRICS]
+    fields = fields_of(runs)
+    columns = [*IDENTITY, *fields, *TABLE_METRICS]
     others = [name for name in frame.columns if name not in columns and name not in EPOCH_METRICS]
     rows = frame.set_index("run_key", drop=False)
     specs = {run.key_among(rows.index): run for run in runs}
     rows = rows.loc[[key for key in specs if key in rows.index]]
     rows = rows.reindex(columns=[*columns, *others]).reset_index(drop=True)
     # A run stored by an older version has no params of newer fields: it has their defaults.
-    values = {
-        field: [getattr(specs[key], field) for key in rows["run_key"]]
-        for field in RunSpec.model_fields
-    }
+    given = [specs[key].model_dump() for key in rows["run_key"]]
+    values: dict[str, Any] = {field: [each.get(field) for each in given] for field in fields}
     return rows.assign(**values)
+
+
+def fields_of(runs: Iterable[RunSpec]) -> list[str]:
+    """Returns the fields that any of the runs has, ours first."""
+    theirs = dict.fromkeys(field for run in runs for field in run.declared)
+    return [*RunSpec.model_fields, *theirs]
 
 
 def stored_runs(frame: pd.DataFrame) -> list[RunSpec]:
@@ -41,12 +46,12 @@ def stored_runs(frame: pd.DataFrame) -> list[RunSpec]:
 
     Rows whose fields are not those of their key are left out, for `unread` to tell of.
     """
-    fields = [name for name in RunSpec.model_fields if name in frame.columns]
-    # Not strict: beside runs without a newer field, whole numbers of it are stored as floats.
     runs = []
-    for key, row in zip(frame["run_key"], _plain(frame[fields].to_dict("records")), strict=True):
-        with suppress(ValidationError):
-            run = RunSpec.model_validate(row, strict=False)
+    for key, row in zip(frame["run_key"], _plain(frame.to_dict("records")), strict=True):
+        with suppress(ValueError):
+            names = {*RunSpec.model_fields, *defaults_of(row)}
+            fields = {name: value for name, value in row.items() if name in names}
+            run = RunSpec.model_validate(fields, strict=False)
             if key in (run.run_key, *run.older_keys):
                 runs.append(run)
     return runs
@@ -67,9 +72,16 @@ def unread(frame: pd.DataFrame, runs: Sequence[RunSpec]) -> list[str]:
 
 
 def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-    """Returns rows of numpy's scalars as Python's own, without those that are missing."""
-    return [
+    """Returns rows of numpy's scalars as Python's own, without those that are missing.
+
+    Beside runs that don't have a field, whole numbers of it are stored as floats: they are no more.
+    """
+    plain = [
         {k: v.item() if hasattr(v, "item") else v for k, v in row.items() if v == v} for row in rows
+    ]
+    return [
+        {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in row.items()}
+        for row in plain
     ]
 
 

@@ -60,9 +60,9 @@ class Sweep:
             from mimsweep.orchestrator.showing.listing import open_list, planned
 
             options = training_options(self.tracking_uri, cohort_size=cohort_size, device=device)
-            complete = open_list(options.tracking_uri).complete(self.name)
-            made, lines = planned(self._file, complete, options.cohort_size, options.device)
-            say(lines)
+            states = open_list(options.tracking_uri).statuses(self.name)
+            made = planned(self._file, states, options.cohort_size, options.device)
+            say([*made.lines, *made.stale.lines])
             return made.to_json()
 
     def run(
@@ -78,6 +78,7 @@ class Sweep:
         timeout: float | None = None,
         retries: int = defaults.RETRIES,
         fresh: bool = False,
+        fresh_stale: bool = False,
     ) -> None:
         """Trains the runs that are not complete yet.
 
@@ -98,6 +99,7 @@ class Sweep:
             retries: how often a lost cohort is tried again before it is split to find the guilty
                 run.
             fresh: train complete runs anew too.
+            fresh_stale: train those complete runs anew of which your code has changed since.
 
         Raises:
             MimsweepError: an argument or the data are wrong, the store can't be used, or runs
@@ -121,6 +123,7 @@ class Sweep:
                 timeout=timeout,
                 retries=retries,
                 fresh=fresh,
+                fresh_stale=fresh_stale,
             )
             if engine != "inline":
                 self._require_modules("; or run with engine='inline', in this process")
@@ -135,7 +138,7 @@ class Sweep:
             from mimsweep.orchestrator.tracking.uri import resolve_uri
 
             found = standing(self._file, resolve_uri(self.tracking_uri))
-            say(found.lines)
+            say([*found.lines, *found.stale.lines])
             return found.to_json()
 
     def results(self) -> pd.DataFrame:
@@ -261,11 +264,10 @@ class Run:
             MimsweepError: it is not complete, or its weights or data set are missing.
         """
         with call():
-            from mimsweep.orchestrator.files.choices import data_dim
             from mimsweep.orchestrator.showing.learned import stored_model
             from mimsweep.orchestrator.tracking.uri import resolve_uri
             from mimsweep.trained import Model
 
             spec, uri = self._spec, resolve_uri(self._sweep.tracking_uri)
             learned = stored_model(self._sweep.name, spec, uri, defaults.data_dir())
-            return Model(spec.run_name, learned, data_dim(spec.dataset), spec.z_dim)
+            return Model(spec.run_name, learned, spec.data_dim, spec.z_dim)

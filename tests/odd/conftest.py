@@ -12,7 +12,14 @@ from mimsweep.models import registry
 @pytest.fixture
 def users(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder, whose `mine.py` (and `other.py`) is imported where a name is looked up."""
-    tables = (registry.DATA, registry.LOSSES, registry.DENSITIES, registry._origins)
+    tables = (
+        registry.DATA,
+        registry.LOSSES,
+        registry.NETWORKS,
+        registry.DENSITIES,
+        registry.CODE,
+        registry._origins,
+    )
     before = [dict(table) for table in tables]
     monkeypatch.setenv(registry.VARIABLE, "mine")
     monkeypatch.syspath_prepend(str(here))

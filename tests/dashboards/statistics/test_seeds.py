@@ -98,9 +98,9 @@ def test_a_field_that_follows_from_the_hue_is_no_facet() -> None:
     assert facets(frame, "z_dim", "model") == []
 
 
-def test_unknown_floats_are_metrics_other_unknowns_are_fields() -> None:
-    frame = runs(mi=[1.0], lr=[1e-3], elbo=[2.0], pixel_layers=[8], prior=["standard"])
-    assert spec_fields(frame) == ["z_dim", "model", "lr", "pixel_layers", "prior", "seed"]
+def test_what_is_no_metric_of_ours_is_a_field() -> None:
+    frame = runs(mi=[1.0], lr=[1e-3], elbo=[2.0], alpha=[0.5], pixel_layers=[8])
+    assert spec_fields(frame) == ["z_dim", "model", "lr", "alpha", "pixel_layers", "seed"]
 
 
 @pytest.mark.parametrize(

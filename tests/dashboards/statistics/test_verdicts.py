@@ -1,6 +1,6 @@
 """Verdicts on a constructed table with known answers."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -225,3 +225,34 @@ def test_the_order_of_runs_changes_nothing() -> None:
     assert judge([compare()], planned().sample(frac=1, random_state=1), shuffled) == judge(
         [compare()], planned(), TRUE
     )
+
+
+ALPHAS = [
+    {"run_key": f"{model}-{alpha}-{seed}", "model": model, "alpha": alpha, "seed": seed}
+    for model, alphas in (("wae", (0.1, 1.0)), ("vae", (np.nan,)))
+    for alpha in alphas
+    for seed in SEEDS
+]
+"""Runs of which some lack a field."""
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_runs_that_lack_a_field_are_compared_with_those_of_each_of_its_values(
+    sign: Literal[1, -1],
+) -> None:
+    plan = pd.DataFrame(ALPHAS)
+    runs = plan[["run_key"]].assign(mi=[float(key.startswith("wae")) for key in plan["run_key"]])
+    groups = ({"model": "wae"}, {"model": "vae"})
+    one, other = groups if sign == 1 else groups[::-1]
+    (judgement,) = judge([compare(sign, group=one, than=other)], plan, runs)
+    assert [cell.fields for cell in judgement.cells] == [{"alpha": 0.1}, {"alpha": 1.0}]
+    assert (judgement.verdict, judgement.pairs) == ("holds", 20)
+
+
+@pytest.mark.parametrize("op", ["!=", ">", "<="])
+def test_a_condition_on_a_field_leaves_out_the_runs_that_lack_it(op: str) -> None:
+    plan = pd.DataFrame(ALPHAS)
+    runs = plan[["run_key"]].assign(mi=1.0)
+    claim = compare(group={"model": "vae"}, than=0.5, where=[("alpha", op, 0.5)])
+    (judgement,) = judge([claim], plan, runs)
+    assert judgement.cells == ()

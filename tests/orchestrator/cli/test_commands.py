@@ -92,7 +92,7 @@ def test_plan_says_which_device_it_takes_unmeasured(
 def test_status(sweep: Path, store: Tracking) -> None:
     assert json.loads(mimsweep("status", sweep, "--json").stdout) == {
         "sweep": "toy", "total": 6, "finished": 2, "failed": 1, "running": 1, "killed": 1,
-        "missing": 1,
+        "missing": 1, "stale": {},
     }  # fmt: skip
     lines = mimsweep("status", sweep).stdout.splitlines()
     assert lines[0] == "toy: 2/6 complete"

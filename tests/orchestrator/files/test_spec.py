@@ -20,6 +20,7 @@ from mimsweep.orchestrator.files.choices import (
     is_known,
 )
 from mimsweep.orchestrator.files.conflicts import IMAGE_FIELDS, OTHERS_FIELDS
+from mimsweep.orchestrator.files.fields import FILE_FIELDS, FOUND_FIELDS
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec, explain, shown
 from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, IMAGE_METRICS, RUN_METRICS
@@ -52,6 +53,11 @@ DESIGN_DEFAULTS = {
     "likelihood_samples": 5000,
     "train_items": 0,
     "test_items": 0,
+    "test_fraction": 0.2,
+    "standardise": True,
+    "label": "",
+    "bits": False,
+    "content": "",
 }
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
@@ -270,8 +276,28 @@ def test_the_others_do_not_have_the_fields_of_image_models(field: str) -> None:
 
 def test_every_field_belongs_to_all_models_or_to_some() -> None:
     for_all = {"dataset", "model", "z_dim", "batch_size", *VARIES_IN_COHORT}
-    assert for_all | {*IMAGE_FIELDS} | {*OTHERS_FIELDS} == set(RunSpec.model_fields)
-    assert len(for_all) + len(IMAGE_FIELDS) + len(OTHERS_FIELDS) == len(RunSpec.model_fields)
+    some = {*IMAGE_FIELDS, *OTHERS_FIELDS, *FILE_FIELDS, *FOUND_FIELDS}
+    assert for_all | some == set(RunSpec.model_fields)
+    own = (IMAGE_FIELDS, OTHERS_FIELDS, FILE_FIELDS, FOUND_FIELDS)
+    assert len(for_all) + sum(map(len, own)) == len(RunSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("test_fraction", 0.3, "allowed: 0.2"),
+        ("standardise", False, "allowed: true"),
+        ("label", "kind", "leave it out"),
+        ("bits", True, "allowed: false"),
+    ],
+)
+def test_other_data_do_not_have_the_fields_of_data_files(
+    field: str, value: object, allowed: str
+) -> None:
+    given = str(value).lower() if isinstance(value, bool) else value
+    assert sentence(**{field: value}) == (
+        f"{given} is not allowed with dataset toy4, which is no file; {allowed}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -399,6 +425,26 @@ def test_run_key_is_the_same_after_a_round_trip_and_for_an_integer_rate() -> Non
     assert RunSpec(**json.loads(run.model_dump_json())).run_key == run.run_key
     assert run.run_key == spec(lr=1.0).run_key
     assert run.model_copy(update={"seed": 5}).run_key == spec(lr=1.0, seed=5).run_key
+
+
+def test_the_key_of_a_run_on_a_file_is_of_its_content_alone() -> None:
+    def key(**fields: Any) -> str:
+        return spec(**{"dataset": "file:a.csv", "content": "0123456789abcdef"} | fields).run_key
+
+    assert key() == "403466793111e4ea"
+    assert key(dataset="file:/elsewhere/b.csv") == key()
+    others = [
+        {"content": "fedcba9876543210"},
+        {"label": "kind"},
+        {"test_fraction": 0.3},
+        {"standardise": False},
+        {"bits": True},
+        {"dataset": "toy4", "content": ""},
+    ]
+    assert len({key(), *(key(**fields) for fields in others)}) == len(others) + 1
+    one, other = (spec(dataset="file:a.csv", content=each) for each in "ab")
+    assert one.key_of_any_content == other.key_of_any_content != one.run_key
+    assert one.run_name == "mim-file:a.csv-z2-m50-s1"
 
 
 def test_run_names() -> None:
