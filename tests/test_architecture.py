@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 MODELS_MAY = {
-    "torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "triton", "PIL", "filelock"
+    "torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "triton", "PIL", "filelock",
+    "safetensors",
 }  # fmt: skip
 ENGINES = "mimsweep.orchestrator.engines"
 IN_WORKERS = {f"{ENGINES}.{name}" for name in ("worker", "training", "checkpoint", "measuring")}

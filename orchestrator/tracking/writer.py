@@ -41,7 +41,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param  # noqa: E402
+from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
 _NOTE = "mlflow.note.content"
@@ -221,9 +221,7 @@ class Tracking(Reader):
 
         Then makes the run complete. It may be made again, as `log_epochs` may.
         """
-        self._log(run_id, [(0, metrics)], at)
-        if processor:
-            self._owned.set_tag(run_id, PROCESSOR, processor)
+        self._log(run_id, [(0, metrics)], at, {PROCESSOR: processor} if processor else {})
         self._log_files(run_id, artifacts)
         self._owned.set_terminated(run_id, "FINISHED")
         self._owned.set_tag(run_id, COMPLETE, "true")
@@ -271,6 +269,7 @@ class Tracking(Reader):
         run_id: str,
         rows: Sequence[tuple[int, Mapping[str, float]]],
         at: int | None = None,
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         time_ms = round(time.time() * 1000) if at is None else at
         points = [
@@ -279,7 +278,8 @@ class Tracking(Reader):
             for name, value in metrics.items()
         ]
         for start in range(0, len(points), _POINTS_PER_CALL):
-            self._owned.log_batch(run_id, points[start : start + _POINTS_PER_CALL])
+            some = points[start : start + _POINTS_PER_CALL]
+            self._owned.log_batch(run_id, some, tags=[RunTag(*tag) for tag in tags.items()])
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
