@@ -188,7 +188,7 @@ class Tracking(Reader):
         common = {**tags, PARENT: parent_id, SWEEP: parent.data.tags[SWEEP]}
         run_ids = []
         for spec in specs:
-            named = common | own.get(spec.run_key, {}) | tracking_runs.own_tags(spec)
+            named = {**common, **own.get(spec.run_key, {}), **tracking_runs.own_tags(spec)}
             number = parent.info.experiment_id
             run = self._owned.create_run(number, run_name=spec.run_name, tags=named)
             self._owned.log_batch(run.info.run_id, params=_params(spec.model_dump()))
