@@ -95,6 +95,7 @@ def test_what_a_module_imports_is_its_code_too(edited: Path) -> None:
     assert stale() == {"data set mine": 1}
 
 
+@pytest.mark.slow
 def test_a_search_takes_no_stale_result_and_refuses_a_study_of_other_code(users: Path) -> None:
     write(users, DATA, SWEEP.replace("epochs: 2", "epochs: 1"))
     (users / "find.yaml").write_text(SEARCH)
