@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ def edit(folder: Path, old: str, new: str) -> None:
     (folder / "mine.py").write_text(text.replace(old, new))
     sys.modules.pop("mine", None)
     registry.load.cache_clear()
+    registry.DATA.clear()
 
 
 def stale() -> dict[str, int]:
@@ -49,11 +51,16 @@ def stale() -> dict[str, int]:
     return dict(told[0]["stale"])
 
 
+def complete(sweep: str = "s") -> list[Any]:
+    """The complete runs of a sweep, those of one key too."""
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').absolute()}")
+    number = client.get_experiment_by_name(sweep).experiment_id
+    return list(client.search_runs([number], "tags.`mimsweep.complete` = 'true'"))
+
+
 def trained() -> int:
     """How many runs were trained in all."""
-    client = MlflowClient("sqlite:///mlflow.db")
-    number = client.get_experiment_by_name("s").experiment_id
-    return len(client.search_runs([number], "tags.`mimsweep.complete` = 'true'"))
+    return len(complete())
 
 
 def test_code_that_changed_is_told_and_trained_anew_only_if_wanted(edited: Path) -> None:
@@ -88,6 +95,7 @@ def test_what_a_module_imports_is_its_code_too(edited: Path) -> None:
     assert stale() == {"data set mine": 1}
 
 
+@pytest.mark.slow
 def test_a_search_takes_no_stale_result_and_refuses_a_study_of_other_code(users: Path) -> None:
     write(users, DATA, SWEEP.replace("epochs: 2", "epochs: 1"))
     (users / "find.yaml").write_text(SEARCH)
@@ -95,9 +103,7 @@ def test_a_search_takes_no_stale_result_and_refuses_a_study_of_other_code(users:
     assert mimsweep(*TRAIN, "--set", "warmup=1,2").exit_code == 0
     edit(users, "torch.randn(self", "2 * torch.randn(self")
     assert mimsweep(*search).exit_code == 0
-    client = MlflowClient("sqlite:///mlflow.db")
-    number = client.get_experiment_by_name("find").experiment_id
-    assert len(client.search_runs([number], "tags.`mimsweep.complete` = 'true'")) == 1
+    assert len(complete("find")) == 1
     assert mimsweep(*search).exit_code == 0  # all trials are made
     edit(users, "2 * torch.randn(self", "3 * torch.randn(self")
     refused = mimsweep(*search)
@@ -113,10 +119,7 @@ def test_a_data_file_that_changed_or_moved(users: Path) -> None:
     write(users, "", SWEEP.replace("mine", "file:points.npy").replace("64", "32"))
     assert mimsweep(*TRAIN).exit_code == 0
     assert (stale(), trained()) == ({}, 1)
-    client = MlflowClient("sqlite:///mlflow.db")
-    (run,) = client.search_runs(
-        [client.get_experiment_by_name("s").experiment_id], "tags.`mimsweep.complete` = 'true'"
-    )
+    (run,) = complete()
     assert run.data.params["dataset"] == "file:points.npy"
     assert "points" not in run.data.tags["mimsweep.run_key"]
     (given,) = run.inputs.dataset_inputs

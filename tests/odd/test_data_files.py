@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Callable[[], object], str, str]] = {
     "one column": (
         array(X[:, :1]),
         "f.npy",
-        "f.npy has 1 columns of numbers; there must be at least 2",
+        "f.npy has one column of numbers; there must be at least 2",
     ),
     "no items": (
         array(X[:0]),
@@ -316,7 +316,7 @@ CASES: dict[str, tuple[Callable[[], object], str, str]] = {
     "one column of a text": (
         text("a\n1\n2\n"),
         "f.csv",
-        "f.csv has 1 columns of numbers; there must be at least 2",
+        "f.csv has one column of numbers; there must be at least 2",
     ),
     "a text called parquet": (
         lambda: Path("f.parquet").write_text(CSV),

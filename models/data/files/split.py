@@ -105,9 +105,8 @@ def _items(part: Part) -> NDArray[np.float32]:
         flat = f"; write x.reshape({x.shape[0]}, -1)" if x.ndim > 2 else ""
         raise FileError(f"{what} has shape {x.shape}; it must be (items, columns){flat}")
     if x.shape[1] < LEAST_COLUMNS:
-        raise FileError(
-            f"{what} has {x.shape[1]} columns of numbers; there must be at least {LEAST_COLUMNS}"
-        )
+        few = "one column" if x.shape[1] else "no column"
+        raise FileError(f"{what} has {few} of numbers; there must be at least {LEAST_COLUMNS}")
     if len(x) < 2:
         raise FileError(f"{what} has {len(x)} items; that is too few to train and test on")
     found = fitted(x)
