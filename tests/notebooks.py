@@ -23,7 +23,7 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, SECONDS, resources=resources, record_timing=False)
+    client = NotebookClient(notebook, timeout=SECONDS, resources=resources, record_timing=False)
     client.execute(env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": _paths()})
     return notebook
 

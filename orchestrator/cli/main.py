@@ -170,7 +170,7 @@ def run(
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
-    from mimsweep.orchestrator.running.invocation import training_options
+    from mimsweep.orchestrator.running.policy import training_options
     from mimsweep.orchestrator.running.progress import view
     from mimsweep.orchestrator.running.run import run_sweep
 

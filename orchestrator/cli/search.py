@@ -58,7 +58,7 @@ def search(
 
     loaded = load_search(search)
     # Optuna and MLflow take seconds to load: not for a file that is wrong.
-    from mimsweep.orchestrator.running.invocation import training_options
+    from mimsweep.orchestrator.running.policy import training_options
     from mimsweep.orchestrator.running.progress import view
     from mimsweep.orchestrator.search.run import run_search
 

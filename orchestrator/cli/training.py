@@ -62,7 +62,7 @@ retries = click.option(
 
 
 def training(command: C) -> C:
-    """Adds the options of `running.invocation.training_options` to a command."""
+    """Adds the options of `running.policy.training_options` to a command."""
     for option in (
         retries,
         timeout,

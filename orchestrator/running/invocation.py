@@ -4,25 +4,19 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from mimsweep.orchestrator import defaults
 from mimsweep.orchestrator.engines.auto import Planned, faster
 from mimsweep.orchestrator.engines.base import Engine, Place
 from mimsweep.orchestrator.engines.choice import Choice, choose
-from mimsweep.orchestrator.errors import SpecError, TrackingError
-from mimsweep.orchestrator.files.spec import explain
+from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.environment import environment_tags
-from mimsweep.orchestrator.running.policy import Outcome, Policy
+from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import View
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool
 from mimsweep.orchestrator.stopping import STOP, STORE_SECONDS
 from mimsweep.orchestrator.tracking.runs import Status
-from mimsweep.orchestrator.tracking.uri import resolve_uri
 from mimsweep.orchestrator.tracking.writer import Tracking
 
 END_SECONDS = 600.0
@@ -33,73 +27,6 @@ CHECKPOINT_SECONDS = float(os.environ.get("MIMSWEEP_CHECKPOINT_SECONDS", "30"))
 
 STATE_DIR = Path(".mimsweep")
 """Gets what only this machine needs: logs of worker processes, checkpoints."""
-
-
-_Count = Annotated[int, Field(ge=1)]
-
-
-def _limit(cohort_size: object) -> object:
-    return None if cohort_size == "auto" else cohort_size
-
-
-class Options(BaseModel):
-    """How to run a sweep.
-
-    Attributes:
-        tracking_uri: of the store, from `tracking.uri.resolve_uri`.
-        data_dir: where data sets are.
-        engine: where workers are: processes here, actors of a Ray cluster, or this process.
-        device: where they train; "auto" decides between GPUs and CPU cores.
-        workers: their number; None: one per GPU or, on a CPU, per core.
-        gpus_per_worker: of the Ray engine.
-        cohort_size: most runs in a cohort; None, given as "auto": chosen from the device.
-        fail_fast: whether a failed run stops everything.
-        max_failures: so many failed runs stop everything; None: any number is borne.
-        timeout: as `Policy` has it.
-        retries: likewise.
-        fresh: whether to train complete runs anew too.
-        fresh_stale: whether to do so with those of which something has changed since.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    tracking_uri: str
-    data_dir: Path
-    engine: defaults.Engine = defaults.ENGINE
-    device: defaults.Device = defaults.DEVICE
-    workers: _Count | None = None
-    gpus_per_worker: Annotated[float, Field(gt=0)] = defaults.GPUS_PER_WORKER
-    cohort_size: Annotated[_Count | None, BeforeValidator(_limit)] = None
-    fail_fast: bool = False
-    max_failures: _Count | None = None
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    retries: Annotated[int, Field(ge=0)] = defaults.RETRIES
-    fresh: bool = False
-    fresh_stale: bool = False
-
-    @property
-    def policy(self) -> Policy:
-        """What to do about faults."""
-        most = 1 if self.fail_fast else self.max_failures
-        return Policy(self.retries, self.timeout, most)
-
-
-def training_options(tracking_uri: str | None, **said: object) -> Options:
-    """Returns how to train.
-
-    Args:
-        tracking_uri: of the store; None: what the environment says, else that of this folder.
-        said: what was said of the other fields of `Options`; of the rest the defaults hold.
-
-    Raises:
-        SpecError: a value that its field can't have.
-    """
-    where = {"tracking_uri": resolve_uri(tracking_uri), "data_dir": defaults.data_dir()}
-    try:
-        return Options.model_validate({**where, **said})
-    except ValidationError as invalid:
-        error = invalid.errors()[0]
-        raise SpecError(f"{error['loc'][0]}: {explain(error)}") from None
 
 
 @dataclass(frozen=True)

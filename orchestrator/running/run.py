@@ -16,7 +16,6 @@ from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.planning import Plan, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
-    Options,
     begin,
     checkpoint_dir,
     choose_engine,
@@ -25,7 +24,7 @@ from mimsweep.orchestrator.running.invocation import (
     open_tracking,
     settle,
 )
-from mimsweep.orchestrator.running.policy import Outcome
+from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View, duration
 from mimsweep.orchestrator.stale import find_stale
 from mimsweep.orchestrator.stopping import STOP

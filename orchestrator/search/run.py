@@ -20,7 +20,6 @@ from mimsweep.orchestrator.planning import plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     STATE_DIR,
-    Options,
     begin,
     checkpoint_dir,
     choose_engine,
@@ -29,7 +28,7 @@ from mimsweep.orchestrator.running.invocation import (
     open_tracking,
     settle,
 )
-from mimsweep.orchestrator.running.policy import Outcome
+from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
 from mimsweep.orchestrator.running.run import check_data, keep_files
 from mimsweep.orchestrator.search.reader import Summary

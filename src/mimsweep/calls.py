@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,9 @@ def call() -> Iterator[None]:
         MimsweepError: whatever went wrong, in the sentence that the program ends with.
         KeyboardInterrupt: it was told to stop, and has closed what was open.
     """
-    with STOP.heeded(), in_sentences():
+    with STOP.heeded(), in_sentences(), warnings.catch_warnings():
+        # Of a library whose bars nobody is shown, in a notebook that has no widgets.
+        warnings.filterwarnings("ignore", "IProgress not found")
         require_folder()
         with others_left_out(), variables(_modules()):
             yield

@@ -56,7 +56,7 @@ class Sweep:
     ) -> dict[str, Any]:
         """Returns what `run` would train, and in which cohorts, as `plan --json` has it."""
         with call():
-            from mimsweep.orchestrator.running.invocation import training_options
+            from mimsweep.orchestrator.running.policy import training_options
             from mimsweep.orchestrator.showing.listing import open_list, planned
 
             options = training_options(self.tracking_uri, cohort_size=cohort_size, device=device)
@@ -107,7 +107,7 @@ class Sweep:
             KeyboardInterrupt: it was told to stop; called again, it completes what is missing.
         """
         with call():
-            from mimsweep.orchestrator.running.invocation import training_options
+            from mimsweep.orchestrator.running.policy import training_options
             from mimsweep.orchestrator.running.progress import view
             from mimsweep.orchestrator.running.run import run_sweep
 
