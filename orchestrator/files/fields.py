@@ -122,6 +122,11 @@ class RunFields(BaseModel):
         """Whether it is a two-level image model, which has training and measures of its own."""
         return self.model in IMAGE_MODELS
 
+    @property
+    def users_loss(self) -> bool:
+        """Whether its loss is a user's."""
+        return self.model not in MODELS.now
+
     def own_fields(self) -> dict[str, Any]:
         """Returns the fields that its model has, by name; the others have their defaults."""
         others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
