@@ -4,7 +4,6 @@ Knows no torch: sweep files are checked without it.
 """
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +30,10 @@ _GIVEN = ("anchor", "x")
 """The noise of `decoder_samples`."""
 
 _FIELD = re.compile(r"[A-Za-z]\w{0,63}", re.ASCII)
-_MOST = 10_000
+_MOST, _LARGEST = 10_000, 10**18
+
+MOST_CHARACTERS = 100
+"""Of a field that is text: it is part of names."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,12 @@ def problem_of(fields: Mapping[str, Value]) -> str:
                 f"{name!r} is not allowed as the name of a field; it must begin with a letter, and "
                 "have letters, digits and _ alone, at most 64"
             )
-        finite = not isinstance(default, float) or math.isfinite(default)
-        if type(default) not in (bool, int, float, str) or not finite:
+        number = isinstance(default, int | float)
+        small = abs(default) < _LARGEST if number else len(str(default)) <= MOST_CHARACTERS
+        if type(default) not in (bool, int, float, str) or not small:
             return (
                 f"{default!r} is not allowed as the default of its field {name}; it must be True, "
-                "False, a finite number, or text"
+                f"False, a number smaller than 10^18, or text of {MOST_CHARACTERS} characters"
             )
     return ""
 

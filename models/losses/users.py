@@ -28,6 +28,14 @@ from mimsweep.models.places import UserError, defined_at
 from mimsweep.models.settings import kept
 
 
+class _Drawn(SimpleNamespace):
+    """Noise by name."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        there = ", ".join(vars(self))
+        raise AttributeError(f"noise has no {name}, but {there}; ask for it by noise={{…}}")
+
+
 @dataclass(eq=False)
 class UsersLoss:
     """A `LossFunction` that keeps its promises, or says which one it broke.
@@ -76,7 +84,7 @@ class UsersLoss:
             weights: Weights, x: Tensor, noise: Mapping[str, Tensor], beta: Tensor
         ) -> Tensor:
             model = RunModel(objective.model, weights)
-            drawn = SimpleNamespace(**{"anchor": None, "x": None, **noise})
+            drawn = _Drawn(**{"anchor": None, "x": None, **noise})
             with kept(self.registered.function):
                 loss = self.registered.function(model, x, drawn, beta, **fields)
             return self._of_shape(loss, len(x))
