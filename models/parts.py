@@ -117,9 +117,11 @@ def problem_of(fields: Mapping[str, Value]) -> str:
                 f"{name!r} is not allowed as the name of a field; it must begin with a letter, and "
                 "have letters, digits and _ alone, at most 64"
             )
-        number = isinstance(default, int | float)
-        small = abs(default) < _LARGEST if number else len(str(default)) <= MOST_CHARACTERS
-        if type(default) not in (bool, int, float, str) or not small:
+        if isinstance(default, str):
+            fits = len(default) <= MOST_CHARACTERS
+        else:
+            fits = type(default) in (bool, int, float) and abs(default) < _LARGEST
+        if not fits:
             return (
                 f"{default!r} is not allowed as the default of its field {name}; it must be True, "
                 f"False, a number smaller than 10^18, or text of {MOST_CHARACTERS} characters"

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mimsweep.models.densities.bernoulli import Bernoulli
 from mimsweep.models.densities.normal import Normal
-from mimsweep.models.places import UserError
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Mixture:
         components, normals = self.components, noise[..., :-1]
         features = _features(components)
         if normals.shape[-1] != features:
-            raise UserError(
+            raise ValueError(
                 f"a sample of a mixture over {features} features takes {features} normals and a "
                 f"uniform number that chooses the component, not noise of {noise.shape[-1]}"
             )

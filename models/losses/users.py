@@ -1,10 +1,14 @@
 """A user's loss, written for one run, as a loss of a stack; held to what a loss is.
 
 `torch.vmap` calls it for all runs at once: half as dear again as a loss that is written for a
-stack, a quarter of what the runs cost one by one. It is given the B items of a minibatch and no
-padding, so what it takes of them together is right. On a CPU that makes the last few elements of
-tensors another number for each R where B is no multiple of `ALIGN`: then the runs are called one
-by one, as a run's numbers must not depend on its cohort (`models.layout`).
+stack, a quarter of what the runs cost one by one where networks are small (docs/performance.md). It
+is given the B items of a minibatch and no padding, so what it takes of them together is right.
+
+A run's numbers must not depend on its cohort, bit for bit on a CPU (`models.layout`), whatever the
+user computes. Where B is no multiple of `ALIGN` the last few elements of a tensor, which torch
+computes with other instructions, would be another number for each R: there the runs are called one
+by one. And a run that is alone is called beside itself, as torch has other code for products of one
+matrix than of several.
 
 Of another shape a loss would be broadcast to numbers that mean nothing. What it comes to must not
 depend on anything but its arguments, or a run could not be made again: the first minibatch is tried
@@ -18,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from mimsweep.models import registry
 from mimsweep.models.layout import ALIGN, Weights
@@ -89,10 +94,13 @@ class UsersLoss:
                 loss = self.registered.function(model, x, drawn, beta, **fields)
             return self._of_shape(loss, len(x))
 
-        alone = x.device.type == "cpu" and objective.items % ALIGN
+        cpu, given = x.device.type == "cpu", (weights, x, noise, beta)
+        uneven = bool(objective.items % ALIGN)
+        if cpu and len(x) == 1 and not uneven:
+            given = tree_map(_beside_itself, given)
         # Randomness is told by our own sentence, after two calls.
-        stack = torch.vmap(of_run, randomness="same", chunk_size=1 if alone else None)
-        losses: Tensor = stack(weights, x, noise, beta)
+        stack = torch.vmap(of_run, randomness="same", chunk_size=1 if cpu and uneven else None)
+        losses: Tensor = stack(*given)[: len(x)]
         return losses
 
     def _of_shape(self, loss: Any, items: int) -> Tensor:  # noqa: ANN401
@@ -123,6 +131,11 @@ class UsersLoss:
         """Returns the error that says which promise the loss broke."""
         at = defined_at(self.registered.function)
         return UserError(f"model {self.name} ({at}): its loss {sentence}")
+
+
+def _beside_itself(tensor: Tensor) -> Tensor:
+    # Not copied: a copy would lie in memory otherwise.
+    return tensor.expand(2, *tensor.shape[1:])
 
 
 def users_loss(name: str) -> UsersLoss:

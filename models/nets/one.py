@@ -16,7 +16,6 @@ from mimsweep.models.densities.mixture import Density, Mixture, mean_and_scale
 from mimsweep.models.densities.normal import Normal
 from mimsweep.models.layout import Weights
 from mimsweep.models.nets.latent import LatentModel
-from mimsweep.models.places import UserError
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class RunModel:
     def log_q_x(self, x: Tensor) -> Tensor:
         """Returns log q(x) in nats, with shape (B,), of x with shape (B, D); or of (K, B, D)."""
         if self.stacked.options.q_x == "marginal":
-            raise UserError("log_q_x is of a q_x that has a density of its own: q_x isn't marginal")
+            raise ValueError("log_q_x is of a q_x with a density of its own, but it is marginal")
         return _items(self.stacked.log_density_q_x(self._stack, _flat(x)), x, -1)
 
     @property

@@ -42,7 +42,7 @@ CALLED = [
     ("return loss if loss.mean() > 0 else -loss", "RuntimeError: vmap: It looks like you're"),
     ("return loss * loss.mean().item()", "RuntimeError: vmap: It looks like you're"),
     ("return loss + noise.prior.sum(-1)", "AttributeError: noise has no prior, but anchor, x, z;"),
-    ("return loss + model.log_q_x(x)", "log_q_x is of a q_x that has a density of its own"),
+    ("return loss + model.log_q_x(x)", "ValueError: log_q_x is of a q_x with a density of its own"),
     ("return loss + model.log_p_x(x)", "AttributeError: 'RunModel' object has no attribute"),
 ]
 
@@ -64,9 +64,7 @@ def test_what_it_comes_to_is_checked_before_the_start(
     told = refused(mimsweep("run", "s.yaml"))
     assert sentence in told
     at = line_of(module, "# bad")
-    assert (
-        f"mine.py:{at}: " in told or f"model bad (mine.py:{at - 3}): " in told or "log_q_x" in told
-    )
+    assert any(f"mine.py:{number}" in told for number in (at - 6, at - 3, at)), told
     assert_nothing_written(users)
 
 
@@ -104,7 +102,7 @@ def test_a_field_with_a_name_of_ours_is_told_with_both_places(users: Path) -> No
     told = refused(mimsweep("validate", "s.yaml"))
     at = line_of(module, "register.loss")
     expected = f"model: bad declares the field lr, a name of ours; rename it, in mine.py:{at}"
-    assert told.startswith("s.yaml:4:15: ")
+    assert told.startswith("s.yaml:4:16: ")
     assert expected in told
 
 
@@ -133,7 +131,8 @@ def test_a_good_one_trains_its_field_is_swept_and_the_price_is_told(users: Path)
     assert [row[column] for row in rows] == ["0.0", "2.0", ""]
     loss = results[0].split(",").index("best_loss")
     assert float(rows[1][loss]) == pytest.approx(float(rows[0][loss]) + 2, rel=1e-5)
-    assert mimsweep("figures", "s.yaml").exit_code == 0
+    drawn = mimsweep("figures", "s.yaml")
+    assert drawn.exit_code == 0, drawn.output
     judged = mimsweep("verify", "s.yaml")
     assert "undecided" in judged.stdout  # one seed decides nothing
     assert "1 pairs in 1 cell" in judged.stdout

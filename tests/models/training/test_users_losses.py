@@ -10,7 +10,7 @@ from torch import Tensor
 from mimsweep.models import parts, registry
 from mimsweep.models.nets.one import RunModel
 from mimsweep.models.training.cohort import Training
-from mimsweep.models.training.runs import RunEnd
+from mimsweep.models.training.runs import Run, RunEnd
 from tests.models.cohorts import (
     COHORT,
     RUNS,
@@ -61,6 +61,14 @@ def test_it_is_with_decoder_samples_and_with_one_number_for_a_minibatch(batch_si
     assert_independent(
         replace(COHORT, model="wae", batch_size=batch_size, declared={"alpha": 10.0})
     )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 17])
+def test_it_is_in_cohorts_of_any_size(size: int) -> None:
+    runs = tuple(Run(str(seed), seed, 1e-3, 1, 2) for seed in range(size))
+    cohort = replace(COHORT, model="wae", mid_dim=50, runs=runs, declared={"alpha": 10.0})
+    alone = events_by_run(replace(cohort, runs=runs[-1:]))[runs[-1].key]
+    assert_same(alone, events_by_run(cohort)[runs[-1].key])
 
 
 @pytest.mark.parametrize("model", ["vae", "mim"])
