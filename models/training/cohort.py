@@ -65,8 +65,15 @@ class Cohort:
             binary=is_binary(data),
             log_p_x=data.log_prob,
         )
-        pairs = has_pairs(data)
-        return objective(self.model, model, self.inv_h, self.q_x_samples, pairs, self.declared)
+        return objective(
+            self.model,
+            model,
+            self.inv_h,
+            self.q_x_samples,
+            has_pairs(data),
+            self.declared,
+            self.batch_size,
+        )
 
     def sampler(self, data: DataSet, objective: Objective, device: str) -> Sampler:
         """Returns what draws their minibatches and noise, for a torch device."""

@@ -83,6 +83,8 @@ def planned(
     if made.cohorts and device == "auto" and kind == "cuda":
         text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"
         lines.append(text)
+    if made.eager:
+        lines.append(made.eager)
     return Planned(made, find_stale(sweep.runs, states), lines)
 
 
