@@ -78,7 +78,9 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     device's fast memory: 16 MiB of cache on a CPU (at most 64 runs), 8 GiB on a GPU (at most 1,024
     runs).
 
-    Image models train one by one: a stack of their convolutions gains nothing.
+    Image models train one by one: a stack of their convolutions gains nothing. A user's network is
+    computed twice where it is alone (`models.nets.users`): with three or more in a full cohort,
+    none is left alone but a single one.
 
     Args:
         spec: one of the runs.
@@ -89,4 +91,4 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     memory, most = LIMITS[device]
     width = max(spec.mid_dim, data_dim(spec.dataset))
     activations = 4 * spec.batch_size * width * spec.layers * 12
-    return min(max(memory // activations, 1), most)
+    return min(max(memory // activations, 3 if spec.users_networks else 1), most)

@@ -81,7 +81,9 @@ class PlannedCohort:
         shape = f"z{first.z_dim}" if first.of_images else f"z{first.z_dim} m{first.mid_dim}"
         others = len(by_agreement(self.runs)) - 1
         more = f" and {others} other shapes" if others else ""
-        own = "".join(f" {field} {value}" for field, value in first.declared.items())
+        nets = {part: getattr(first, part) for part in ("encoder", "decoder")}
+        chosen = {part: name for part, name in nets.items() if name != "mlp"} | first.declared
+        own = "".join(f" {field} {value}" for field, value in chosen.items())
         return f"{first.model}{inv_h}{own} {first.dataset} {shape}{more} ×{self.size}"
 
     @property
@@ -222,14 +224,16 @@ def _balanced(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohor
     """Halves cohorts until none takes more than a quarter of a slot's share of all the work.
 
     So no slot idles long at the end. A run costs as much in a small stack, on a CPU, but where
-    `models.steps.cpu` has no steps for it: that is MIM with the marginal q(x) on its own samples.
+    `models.steps.cpu` has no steps for it: that is MIM with the marginal q(x) on its own samples,
+    and users' networks.
     """
     most = max(sum(cohort.cost for cohort in cohorts) / (4 * slots), _SHORT)
     waiting, balanced = list(reversed(cohorts)), []
     while waiting:
         cohort = waiting.pop()
         run = cohort.runs[0]
-        fused = run.model != "mim" or run.q_x_samples == "conditional"
+        marginal = run.model == "mim" and run.q_x_samples == "marginal"
+        fused = not marginal and not run.users_networks
         if cohort.size > 1 and cohort.cost > most and fused:
             waiting += reversed(cohort.halves())
         else:

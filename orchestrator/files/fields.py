@@ -11,6 +11,7 @@ from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
     IMAGE_MODELS,
     MODELS,
+    NETWORKS,
     P_Z,
     PRIORS,
     Q_X,
@@ -46,6 +47,8 @@ OTHERS_FIELDS = (
     "q_zx_gmm",
     "p_xz_gmm",
     "learn_p_z",
+    "encoder",
+    "decoder",
 )
 """The fields that they don't have."""
 
@@ -93,6 +96,8 @@ class RunFields(BaseModel):
     likelihood_samples: Positive = 5000
     train_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
     test_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    encoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
+    decoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
 
     @model_validator(mode="after")
     def _holds_declared(self) -> "RunFields":
@@ -122,13 +127,18 @@ class RunFields(BaseModel):
         """Whether it is a two-level image model, which has training and measures of its own."""
         return self.model in IMAGE_MODELS
 
+    @property
+    def users_networks(self) -> list[str]:
+        """The names of its networks that are a user's, each once."""
+        return sorted({self.encoder, self.decoder} - {"mlp"})
+
     def own_fields(self) -> dict[str, Any]:
         """Returns the fields that its model has, by name; the others have their defaults."""
         others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
         return {name: value for name, value in self if name not in others}
 
 
-_CHOOSERS = {"model": MODELS}
+_CHOOSERS = {"model": MODELS, "encoder": NETWORKS, "decoder": NETWORKS}
 """The fields that choose a part that can declare fields."""
 
 _OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch")
@@ -206,7 +216,8 @@ def check_name(name: str, problem: str = "no such field") -> str:
 
 def _not_declared(field: str, parts: Mapping[str, str], defaults: Collection[str]) -> str:
     """Returns why a run can't have a field, in a sentence."""
-    of = ", ".join(f"{chooser} {name}" for chooser, name in parts.items())
+    chosen = {c: name for c, name in parts.items() if name != RunFields.model_fields[c].default}
+    of = ", ".join(f"{chooser} {name}" for chooser, name in chosen.items())
     having = [named for named, part in _users_parts() if field in part.fields]
     more = f"; allowed with: {', '.join(having)}" if having else ""
     return f"{field} is no field of {of}{did_you_mean(field, defaults) or more}"

@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -95,6 +95,11 @@ class Search:
     def runs(self, params: Mapping[str, Any]) -> list[RunSpec]:
         """Returns the runs of a trial, one per seed."""
         return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
+
+    def corners(self) -> Iterator[RunSpec]:
+        """Yields a run at each corner of the space."""
+        for values in itertools.product(*(dimension.values for dimension in self.space.values())):
+            yield self.runs(dict(zip(self.space, values, strict=True)))[0]
 
     def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a trial's values as a file would have them: its runs are those of a sweep."""

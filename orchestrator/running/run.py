@@ -13,7 +13,7 @@ from mimsweep.orchestrator.errors import SpecError, TrackingError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
-from mimsweep.orchestrator.planning import Plan, plan
+from mimsweep.orchestrator.planning import Plan, by_agreement, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     Options,
@@ -41,6 +41,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     """
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data(batch_sizes(sweep.runs), options.data_dir)
+    check_networks(sweep.runs, options.data_dir)
     if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
@@ -84,6 +85,8 @@ def _run(
         complete.update(begun.recorder.deliver(complete))
         todo = planned(kind, made.idle)
         view.say(expected(todo, kind, made.idle))
+        if line := eager(todo):
+            view.say(line)
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
         dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state, device=kind)
         for cohort in todo.cohorts:
@@ -120,10 +123,19 @@ def expected(todo: Plan, kind: str, slots: int) -> str:
     runs, cohorts = len(todo.runs) - len(todo.complete), len(todo.cohorts)
     text = f"{todo.sweep}: {runs} of {len(todo.runs)} runs to train, in {cohorts} cohorts"
     seconds = todo.cpu_seconds(slots)
-    if kind != "cpu" or seconds < 60:
+    if kind != "cpu" or seconds < 60 or eager(todo):
         return text
     minutes = duration(60 * round(seconds / 60)).removesuffix(" 0 s")
     return f"{text}; about {minutes} if none stops early and nothing else runs"
+
+
+def eager(todo: Plan) -> str:
+    """Returns a line on the runs to train that compiled steps can't; "" if there are none."""
+    runs = [run for cohort in todo.cohorts for run in cohort.runs if run.users_networks]
+    if not runs:
+        return ""
+    names = ", ".join(sorted({name for run in runs for name in run.users_networks}))
+    return f"{todo.sweep}: eager steps: a user's network ({names}), in {len(runs)} runs"
 
 
 def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
@@ -160,3 +172,34 @@ def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> No
             data = load(name, data_dir)
             if isinstance(data, UsersData):
                 examine(data, batch_sizes[name])
+
+
+def check_networks(runs: Iterable[RunSpec], data_dir: Path) -> None:
+    """Tries users' networks before anything is started, each of a kind once.
+
+    Args:
+        runs: those that will be trained; networks of ours are passed over.
+        data_dir: where data sets are.
+
+    Raises:
+        SpecError: one isn't what a network is held to.
+    """
+    kinds = by_agreement(run for run in runs if run.users_networks)
+    if not kinds:
+        return
+    from mimsweep.models.data.loading import load  # torch, only for who needs it
+    from mimsweep.models.nets.trying import examine
+    from mimsweep.models.registry import users_code
+    from mimsweep.models.settings import ours
+    from mimsweep.orchestrator.engines.training import cohort_of
+
+    tried = set()
+    with users_code(SpecError), ours():
+        sets = {name: load(name, data_dir) for name in {kind[0].dataset for kind in kinds}}
+        for run, *_ in kinds:
+            for network in cohort_of([run]).objective(sets[run.dataset]).model.users_networks:
+                sizes = (network.inputs, network.outputs, run.mid_dim, run.layers, run.act)
+                kind = (network.name, network.part, *sizes, *run.declared.items())
+                if kind not in tried:
+                    tried.add(kind)
+                    examine(network, sets[run.dataset])
