@@ -19,7 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from mimsweep.models import places
-from mimsweep.models.parts import NO_FIELDS, Data, Loss, Network, Value, problem_of
+from mimsweep.models.parts import (
+    NO_FIELDS,
+    NO_NOISE,
+    Data,
+    Density,
+    Loss,
+    Network,
+    Shape,
+    Value,
+    problem_of,
+    problem_of_loss,
+    problem_of_noise,
+)
 from mimsweep.models.places import UserError, raised_at, shown
 
 VARIABLE = "MIMSWEEP_IMPORT"
@@ -43,7 +55,7 @@ class RegistrationError(UserError):
 DATA: dict[str, Data] = {}
 LOSSES: dict[str, Loss] = {}
 NETWORKS: dict[str, Network] = {}
-DENSITIES: dict[str, Callable[..., Any]] = {}
+DENSITIES: dict[str, Density] = {}
 
 _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
 _origins: dict[tuple[str, str], tuple[str, str]] = {}
@@ -70,32 +82,28 @@ def loss(
     name: str,
     function: Callable[..., Any],
     *,
+    noise: Mapping[str, Shape] = NO_NOISE,
     decoder_samples: bool = False,
     fields: Mapping[str, Value] = NO_FIELDS,
 ) -> None:
     """Registers a loss, a value of `model`; arguments as for `Loss`."""
-    at = _take("model", name, OUR_MODELS, LOSSES, fields)
-    LOSSES[name] = Loss(function, decoder_samples, fields, at)
+    problem = problem_of(fields) or problem_of_noise(noise) or problem_of_loss(function, fields)
+    at = _take("model", name, OUR_MODELS, LOSSES, problem)
+    LOSSES[name] = Loss(function, noise, decoder_samples, fields, at)
 
 
 def network(
     name: str, make: Callable[..., Any], *, fields: Mapping[str, Value] = NO_FIELDS
 ) -> None:
     """Registers a network, a value of `encoder` and `decoder`; arguments as for `Network`."""
-    at = _take("network", name, OUR_NETWORKS, NETWORKS, fields)
+    at = _take("network", name, OUR_NETWORKS, NETWORKS, problem_of(fields))
     NETWORKS[name] = Network(make, fields, at)
 
 
-def density(name: str, make: Callable[..., Any]) -> None:
-    """Registers a distribution, a value of `p_z` and `q_x`.
-
-    Args:
-        name: the value.
-        make: (prefix of names of weights, dims, components, min_scale) to an object with `shapes`,
-            `start` and `__call__` as `models.densities.learned.Gaussian` has them.
-    """
+def density(name: str, make: Callable[..., Any], *, choice: bool = False) -> None:
+    """Registers a distribution, a value of `p_z` and `q_x`; arguments as for `Density`."""
     _take("distribution", name, OUR_DENSITIES, DENSITIES)
-    DENSITIES[name] = make
+    DENSITIES[name] = Density(make, choice)
 
 
 def _take(
@@ -103,7 +111,7 @@ def _take(
     name: str,
     ours: re.Pattern[str],
     table: Mapping[str, object],
-    fields: Mapping[str, Value] = NO_FIELDS,
+    problem: str = "",
 ) -> str:
     """Notes who has a name, unless it is one of ours or another's; returns its `file:line`.
 
@@ -128,7 +136,7 @@ def _take(
                 f"{at}: the {kind} {name} is registered already, in {where}; give one of the two "
                 "another name"
             )
-    if problem := problem_of(fields):
+    if problem:
         raise RegistrationError(f"{at}: the {kind} {name}: {problem}")
     _origins[kind, name] = (module, at)
     return at

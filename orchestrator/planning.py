@@ -14,6 +14,7 @@ from mimsweep.orchestrator.costs import (
     cohort_limit,
     image_epoch,
     image_likelihood,
+    is_eager,
     stack_cost,
 )
 from mimsweep.orchestrator.errors import SpecError
@@ -21,6 +22,9 @@ from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 
 _ours = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
+
+PRICE = "3 to 20 times (alone in a stack up to 80)"
+"""Of steps of a user's loss with the formula of `vae` (docs/performance.md)."""
 
 _SLOWER = 4
 """How much slower than estimated a cohort may be that is alive: other work may share the device."""
@@ -140,6 +144,24 @@ class Plan:
         costs = [cohort.cost for cohort in self.cohorts]
         return max(sum(costs) / max(slots, 1), max(costs, default=0.0)) / CPU_SPEED
 
+    @property
+    def eager(self) -> str:
+        """Lines on the runs that compiled steps can't train, and the price; "" if none is left."""
+        left = [run for cohort in self.cohorts for run in cohort.runs]
+        lines = []
+        if runs := [run for run in left if run.users_loss]:
+            names = ", ".join(sorted({run.model for run in runs}))
+            lines.append(
+                f"{self.sweep}: eager steps: a user's loss ({names}), in {len(runs)} runs; on a "
+                f"CPU they take {PRICE} the time of compiled ones"
+            )
+        if runs := [run for run in left if run.users_networks]:
+            names = ", ".join(sorted({name for run in runs for name in run.users_networks}))
+            lines.append(
+                f"{self.sweep}: eager steps: a user's network ({names}), in {len(runs)} runs"
+            )
+        return "\n".join(lines)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep plan --json` prints."""
         return {
@@ -224,17 +246,13 @@ def _balanced(cohorts: Sequence[PlannedCohort], slots: int) -> list[PlannedCohor
     """Halves cohorts until none takes more than a quarter of a slot's share of all the work.
 
     So no slot idles long at the end. A run costs as much in a small stack, on a CPU, but where
-    `models.steps.cpu` has no steps for it: that is MIM with the marginal q(x) on its own samples,
-    and users' networks.
+    `models.steps.cpu` has no steps for it.
     """
     most = max(sum(cohort.cost for cohort in cohorts) / (4 * slots), _SHORT)
     waiting, balanced = list(reversed(cohorts)), []
     while waiting:
         cohort = waiting.pop()
-        run = cohort.runs[0]
-        marginal = run.model == "mim" and run.q_x_samples == "marginal"
-        fused = not marginal and not run.users_networks
-        if cohort.size > 1 and cohort.cost > most and fused:
+        if cohort.size > 1 and cohort.cost > most and not is_eager(cohort.runs[0]):
             waiting += reversed(cohort.halves())
         else:
             balanced.append(cohort)

@@ -42,6 +42,8 @@ def facets(frame: pd.DataFrame, x: str, hue: str) -> list[str]:
 def aggregate(frame: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) -> pd.DataFrame:
     """Returns mean and uncertainty over seeds of each metric at each `x` and `hue`.
 
+    Runs that have no value of `x` or `hue`, a field that not all runs have, are left out.
+
     The order of the rows of `frame` makes no difference, and a group's numbers don't depend on
     the other groups.
 
@@ -58,10 +60,11 @@ def aggregate(frame: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) -> 
         What n can't support is NaN: all of them at 0, the spread and the interval at 1.
 
     Raises:
-        ValueError: there is nothing to aggregate, a column or a value of `x` or `hue` is missing,
-            or `x` and `hue` are the same.
+        ValueError: there is nothing to aggregate, a column or all values of `x` or `hue` are
+            missing, or `x` and `hue` are the same.
     """
     _check(frame, x, hue, metrics)
+    frame = frame.dropna(subset=[x, hue])
     groups = [*facets(frame, x, hue), x, hue]
     rows: list[list[Any]] = []
     for metric in metrics:
@@ -81,8 +84,10 @@ def _check(frame: pd.DataFrame, x: str, hue: str, metrics: Sequence[str]) -> Non
     if missing:
         raise ValueError(f"the runs have no {', '.join(map(repr, missing))}")
     for field in (x, hue):
-        if frame[field].isna().any():
-            raise ValueError(f"some runs have no value of {field!r}")
+        if frame[field].isna().all():
+            raise ValueError(f"the runs have no value of {field!r}")
+    if frame[[x, hue]].isna().any(axis=1).all():
+        raise ValueError(f"no run has a value of both {x!r} and {hue!r}")
 
 
 def summary(values: NDArray[np.float64]) -> tuple[int, float, float, float, float]:

@@ -5,7 +5,8 @@ A density is over the last axis, whose features are independent: `log_prob` sums
 (weights, data, noise) has no randomness of its own.
 
 A mixture has its K components on an axis after the runs', (R, K, B, F), and sums over them there:
-items stay innermost in memory, as `models.layout` wants them.
+items stay innermost in memory, as `models.layout` wants them. In place of the runs' axis there may
+be one of samples, or none.
 """
 
 import math
@@ -32,7 +33,7 @@ class Mixture:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns the log-density at x with shape (R, B, F): nats, with shape (R, B)."""
-        return torch.logsumexp(self.log_weight + self.components.log_prob(x.unsqueeze(1)), dim=1)
+        return torch.logsumexp(self.log_weight + self.components.log_prob(x.unsqueeze(-3)), dim=-2)
 
     def sample(self, noise: Tensor) -> Tensor:
         """Returns a sample, with shape (R, B, F), reparameterised within the chosen component.
@@ -43,6 +44,12 @@ class Mixture:
         """
         chosen = self._chosen(noise[..., -1])
         components, normals = self.components, noise[..., :-1]
+        features = _features(components)
+        if normals.shape[-1] != features:
+            raise ValueError(
+                f"a sample of a mixture over {features} features takes {features} normals and a "
+                f"uniform number that chooses the component, not noise of {noise.shape[-1]}"
+            )
         if isinstance(components, Bernoulli):
             return Bernoulli(_picked(components.logits, chosen)).sample(normals)
         mean, scale = _picked(components.mean, chosen), components.scale
@@ -57,16 +64,19 @@ class Mixture:
     @torch.no_grad()
     def _chosen(self, uniform: Tensor) -> Tensor:
         """Returns the components that uniform numbers (R, B) stand for, with shape (R, B)."""
-        ends = self.log_weight.exp().cumsum(1)
+        ends = self.log_weight.exp().cumsum(-2)
         # The last end, 1 but for rounding, closes no component.
-        return (uniform.unsqueeze(1) * ends[:, -1:] >= ends[:, :-1]).sum(1)
+        return (uniform.unsqueeze(-2) * ends[..., -1:, :] >= ends[..., :-1, :]).sum(-2)
+
+
+def _features(density: Normal | Bernoulli) -> int:
+    return (density.mean if isinstance(density, Normal) else density.logits).shape[-1]
 
 
 def _picked(values: Tensor, chosen: Tensor) -> Tensor:
     """Returns of values (R, K, B, F) those of the components `chosen` (R, B): (R, B, F)."""
-    features = values.shape[-1]
-    index = chosen[:, None, None].expand(-1, 1, features, -1)
-    return values.mT.gather(1, index).squeeze(1).mT
+    every = values.mT.expand(*chosen.shape[:-1], -1, -1, -1)
+    return every.take_along_dim(chosen[..., None, None, :], -3).squeeze(-3).mT
 
 
 Density = Normal | Bernoulli | Mixture
@@ -81,8 +91,8 @@ def mean_and_scale(density: Density) -> tuple[Tensor, Tensor]:
         return probability, (probability * (1 - probability)).sqrt()
     means, scales = mean_and_scale(density.components)
     weight = density.log_weight.exp().unsqueeze(-1)
-    mean = (weight * means).sum(1)
-    variance = (weight * (scales.square() + (means - mean.unsqueeze(1)).square())).sum(1)
+    mean = (weight * means).sum(-3)
+    variance = (weight * (scales.square() + (means - mean.unsqueeze(-3)).square())).sum(-3)
     return mean, variance.sqrt()
 
 

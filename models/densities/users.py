@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from mimsweep.models import registry
-from mimsweep.models.layout import Weights
+from mimsweep.models.densities.mixture import Mixture
+from mimsweep.models.layout import ALIGN, Weights
 from mimsweep.models.places import UserError, defined_at
 from mimsweep.models.settings import kept
 
@@ -22,13 +23,17 @@ class UsersDensity:
 
     Attributes:
         name: a value of `p_z` and `q_x`.
-        prefix: of the names of its weights.
+        prefix: of the names of its weights, "p_z" or "q_x".
         made: the user's own.
+        dims: F.
+        choice: whether a sample takes a uniform number after F normals.
     """
 
     name: str
     prefix: str
     made: Any
+    dims: int
+    choice: bool
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes of one run's weights by name."""
@@ -48,12 +53,22 @@ class UsersDensity:
         found = {name: tuple(values.shape) for name, values in starts.items()}
         if found != self.shapes():
             raise self.wrong(f"start() has the shapes {found}, but shapes() says {self.shapes()}")
-        return {name: values.detach().cpu().float() for name, values in starts.items()}
+        starts = {name: values.detach().cpu().float() for name, values in starts.items()}
+        self._try({name: values.unsqueeze(0) for name, values in starts.items()})
+        return starts
 
     def __call__(self, weights: Weights, items: int) -> "UsersDistribution":
         """Returns the density over (R, B, F) of B items."""
         with kept(self.made):
             return UsersDistribution(self, self.made(weights, items))
+
+    @torch.no_grad()
+    def _try(self, weights: Weights) -> None:
+        """Calls it as training will, of a stack of one run, before anything trains."""
+        distribution, noise = self(weights, ALIGN), torch.full((1, self.dims + 1, ALIGN), 0.5).mT
+        distribution.log_prob(noise[..., : self.dims])
+        if self.prefix == "p_z":  # the other is not sampled
+            distribution.sample(noise if self.choice else noise[..., : self.dims])
 
     def wrong(self, sentence: str) -> UserError:
         """Returns the error that says which promise the distribution broke."""
@@ -74,11 +89,16 @@ class UsersDistribution:
         return self._of_shape(log_prob, x.shape[:-1], f"log_prob of {tuple(x.shape)}, (R, B, F),")
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Returns a sample by standard normals, as that of `models.densities.normal.Normal`."""
+        """Returns a sample, with shape (R, B, F), by noise with that shape or, to choose, more."""
+        if isinstance(self.own, Mixture) and not self.density.choice:
+            raise self.density.wrong(
+                "it is a mixture, and a sample of one takes a uniform number, that chooses the "
+                "component; register it with choice=True"
+            )
         with kept(self.own):
             sample = self.own.sample(noise)
-        shape = torch.Size([*noise.shape[:-1], getattr(sample, "shape", [0])[-1]])
-        return self._of_shape(sample, shape, f"sample by noise of {tuple(noise.shape)}, (R, B, F),")
+        shape = torch.Size([*noise.shape[:-1], self.density.dims])
+        return self._of_shape(sample, shape, f"sample by noise of {tuple(noise.shape)}, (R, B, ·),")
 
     def _of_shape(self, values: Any, shape: torch.Size, what: str) -> Tensor:  # noqa: ANN401
         if isinstance(values, Tensor) and values.shape == shape:
@@ -101,6 +121,7 @@ def users_density(
         components: K; 0 for no mixture.
         min_scale: smallest σ.
     """
-    make = registry.DENSITIES[name]
-    with kept(make):
-        return UsersDensity(name, prefix, make(prefix, dims, components, min_scale))
+    added = registry.DENSITIES[name]
+    with kept(added.make):
+        made = added.make(prefix, dims, components, min_scale)
+    return UsersDensity(name, prefix, made, dims, added.choice or components > 0)

@@ -8,6 +8,7 @@ the marginal log q(x) = log p(x|z) + log p(z) − log q(z|x). Other p(z) and q(x
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from mimsweep.models import registry
 from mimsweep.models.layout import Weights
 from mimsweep.models.losses.annealing import annealed_beta
 from mimsweep.models.nets.latent import LatentModel
-from mimsweep.models.parts import Value
+from mimsweep.models.parts import Shape, Value
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,44 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class UsersNoise(Noise):
+    """Noise of a minibatch for a user's loss.
+
+    Attributes:
+        own: what it has asked for, its z too, by name, with shape (R, B, F) or, of K samples,
+            (R, K, B, F).
+    """
+
+    own: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def minibatch(self, index: int) -> "UsersNoise":
+        """Returns the noise of one of S minibatches."""
+        own = {name: part[index] for name, part in self.own.items()}
+        ours = super().minibatch(index)
+        return UsersNoise(ours.z, ours.anchor, ours.x, ours.z_marginal, own)
+
+
+class OwnNoise(NamedTuple):
+    """What an item gets of a noise that a user's loss asks for.
+
+    Attributes:
+        normals: F, how many standard normals.
+        choice: whether a number uniform in [0, 1) comes after them.
+        samples: K, each of which gets so many, on an axis of their own; 0 for one without.
+    """
+
+    normals: int
+    choice: bool
+    samples: int
+
+
+@dataclass(frozen=True)
 class Loss:
     """A loss per item, in nats, on samples of the two directions.
 
     Attributes:
-        encoder: on x ~ data, z ~ q(z|x), with shape (R, B).
+        encoder: on x ~ data, z ~ q(z|x), with shape (R, B); (R, 1) of a user's loss that has one
+            number for the minibatch.
         decoder: on z ~ P(z), x ~ p(x|z), with shape (R, B); None when that direction is off.
     """
 
@@ -78,6 +112,7 @@ class Objective:
             log p(x|z) at the same z, or "marginal", at a fresh z' ~ q(z'|x).
         pairs: whether a training item is a pair, the encoder's input and the target.
         declared: values of the fields that the run's parts declare, if they are a user's, by name.
+        items: B of a minibatch, for a loss that must leave its padding out.
     """
 
     loss: str
@@ -87,6 +122,7 @@ class Objective:
     q_x_samples: str = "conditional"
     pairs: bool = False
     declared: Mapping[str, Value] = field(default_factory=dict)
+    items: int = 0
 
     def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
         """Returns the loss of a minibatch; arguments as for `vae`."""
@@ -98,13 +134,28 @@ class Objective:
 
     def noise_names(self, decoder_samples: bool) -> tuple[str, ...]:
         """Returns the fields of `Noise` that the loss needs, with or without decoder samples."""
-        added = registry.LOSSES.get(self.loss)
-        wanted = added.decoder_samples if added else self.loss == "mim"
-        if not (wanted and decoder_samples):
+        if added := registry.LOSSES.get(self.loss):  # its z is among what it has asked for
+            return ("anchor", "x") if added.decoder_samples and decoder_samples else ()
+        if not (self.loss == "mim" and decoder_samples):
             return ("z",)
         fresh = self.q_x_samples == "marginal" and self.model.options.q_x == "marginal"
         marginal = ("z_marginal",) if fresh else ()
         return ("z", "anchor", "x", *marginal)
+
+    @property
+    def own_noise(self) -> dict[str, OwnNoise]:
+        """What a user's loss has asked for, by name."""
+        added = registry.LOSSES.get(self.loss)
+        shapes: dict[str, Shape] = {"z": "q_z", **added.noise} if added else {}
+        return {name: self._resolved(shape) for name, shape in shapes.items()}
+
+    def _resolved(self, shape: Shape) -> OwnNoise:
+        samples, size = shape if isinstance(shape, tuple) else (0, shape)
+        if isinstance(size, int):
+            return OwnNoise(size, False, samples)
+        normals = self.model.x_dim if size in ("x_dim", "p_x") else self.model.z_dim
+        sampled = {"q_z": "z", "p_z": "anchor", "p_x": "x"}.get(size)
+        return OwnNoise(normals, sampled in self.model.choices, samples)
 
 
 def pair(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ def objective(
     q_x_samples: str = "conditional",
     pairs: bool = False,
     declared: Mapping[str, Value] = NO_FIELDS,
+    items: int = 0,
 ) -> Objective:
     """Returns what runs minimise by the loss of that name; arguments as for `Objective`."""
-    return Objective(loss, loss_function(loss), model, inv_h, q_x_samples, pairs, declared)
+    return Objective(loss, loss_function(loss), model, inv_h, q_x_samples, pairs, declared, items)

@@ -131,7 +131,8 @@ class LatentModel:
             names |= {"z", "z_marginal"}
         if options.p_xz_gmm:
             names |= {"x"}
-        if options.p_z_gmm:
+        added = registry.DENSITIES.get(options.p_z)
+        if options.p_z_gmm or (added and added.choice):
             names |= {"anchor"}
         return frozenset(names)
 

@@ -1,7 +1,7 @@
 """Noise of minibatches, as the counters that it is drawn from (`models.philox`)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mimsweep.models.data.base import Split
 from mimsweep.models.layout import padded, sent
-from mimsweep.models.losses.base import Noise
+from mimsweep.models.losses.base import Noise, OwnNoise, UsersNoise
 from mimsweep.models.philox import Word, Words, fill
 from mimsweep.models.streams import key
 
@@ -29,6 +29,7 @@ class Counted:
         first: the number, in the epoch, of the first minibatch.
         count: S.
         items: B.
+        own: what a user's loss has asked for, by name.
     """
 
     features: Mapping[str, int]
@@ -38,6 +39,7 @@ class Counted:
     first: int
     count: int
     items: int
+    own: Mapping[str, OwnNoise] = field(default_factory=dict)
 
     @property
     def epochs(self) -> Words:
@@ -50,15 +52,22 @@ class Counted:
 
     def drawn(self, device: torch.device) -> Noise:
         """Returns the noise, with shapes (S, R, B', F); columns beyond B repeat the first."""
-        drawn = {name: self._drawn(name, device) for name in self.features}
-        return Noise(**drawn)
+        wanted = {name: OwnNoise(n, name in self.choices, 0) for name, n in self.features.items()}
+        drawn = {name: self._drawn(name, each, device) for name, each in wanted.items()}
+        if not self.own:
+            return Noise(**drawn)
+        own = {name: self._drawn(name, each, device) for name, each in self.own.items()}
+        return UsersNoise(**{"z": own["z"], **drawn}, own=own)
 
-    def _drawn(self, name: str, device: torch.device) -> Tensor:
-        drawn = self._filled(self.keys(name), self.features[name], normal=True)
-        if name in self.choices:
-            choice = self._filled(self.keys(name, "choice"), 1, normal=False)
-            drawn = torch.cat([drawn, choice], dim=2)
-        return moved(drawn, device)
+    def _drawn(self, name: str, wanted: OwnNoise, device: torch.device) -> Tensor:
+        """Returns a field, with shape (S, R, B', F), or (S, R, K, B', F) of K samples."""
+        rows = max(wanted.samples, 1)
+        drawn = self._filled(self.keys(name), rows * wanted.normals, normal=True)
+        drawn = drawn.unflatten(2, (rows, wanted.normals))
+        if wanted.choice:
+            choice = self._filled(self.keys(name, "choice"), rows, normal=False)
+            drawn = torch.cat([drawn, choice.unsqueeze(3)], dim=3)
+        return moved(drawn if wanted.samples else drawn.squeeze(2), device)
 
     def _filled(self, keys: Words, features: int, normal: bool) -> Tensor:
         """Returns normals, or uniform numbers, with shape (S, R, F, B')."""
@@ -69,5 +78,5 @@ class Counted:
 
 
 def moved(stacked: Tensor, device: torch.device) -> Tensor:
-    """Returns (S, R, F, B') of the CPU on a device, with shape (S, R, B', F)."""
+    """Returns (S, R, …, F, B') of the CPU on a device, with shape (S, R, …, B', F)."""
     return sent(stacked, device).mT

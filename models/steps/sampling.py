@@ -7,8 +7,9 @@ Runs of one seed at one epoch share the drawing of items. Noise is a function of
 it is for, step, feature and item (`models.philox`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -16,9 +17,12 @@ from torch import Tensor
 from mimsweep.models.data.base import DataSet, Split
 from mimsweep.models.data.toys import ToyMixture
 from mimsweep.models.layout import padded
+from mimsweep.models.losses.base import OwnNoise
 from mimsweep.models.philox import CHUNK
 from mimsweep.models.steps.base import Minibatches
 from mimsweep.models.steps.counted import Counted, SeedEpoch, moved
+
+NOTHING: Mapping[str, OwnNoise] = MappingProxyType({})
 
 ITEMS_AT_ONCE = 10_000
 """Items of an epoch whose data and noise are in memory at once, about."""
@@ -52,6 +56,7 @@ class Sampler:
         seed_epochs: Sequence[SeedEpoch],
         noise_names: Sequence[str],
         toys: bool = False,
+        own: Mapping[str, OwnNoise] = NOTHING,
     ) -> Iterator[Minibatches]:
         """Yields the minibatches of an epoch, as many at once as are in memory.
 
@@ -60,10 +65,11 @@ class Sampler:
             seed_epochs: of the R runs.
             noise_names: the fields of `Noise` that are wanted.
             toys: whether a toy may stand for its items, all minibatches at once.
+            own: noise that a user's loss has asked for, by name.
         """
         toy = self._toy if toys else None
         if toy:
-            counted = self._counted(split, seed_epochs, noise_names, 0, self.count(split))
+            counted = self._counted(split, seed_epochs, noise_names, 0, self.count(split), own)
             yield Minibatches(toy, counted, self.batch_size)
             return
         items = {
@@ -71,13 +77,14 @@ class Sampler:
             for seed_epoch in dict.fromkeys(seed_epochs)
         }
         batches = {seed_epoch: self._batches(x) for seed_epoch, x in items.items()}
-        at_once = max(1, ITEMS_AT_ONCE // self.batch_size)
+        most = max((each.samples for each in own.values()), default=1)
+        at_once = max(1, ITEMS_AT_ONCE // (self.batch_size * max(most, 1)))
         total = len(batches[seed_epochs[0]])
         for start in range(0, total, at_once):
             x = self._stack(
                 {m: b[start : start + at_once] for m, b in batches.items()}, seed_epochs
             )
-            counted = self._counted(split, seed_epochs, noise_names, start, len(x))
+            counted = self._counted(split, seed_epochs, noise_names, start, len(x), own)
             yield Minibatches(x, counted, self.batch_size)
 
     @property
@@ -93,6 +100,7 @@ class Sampler:
         noise_names: Sequence[str],
         first: int,
         count: int,
+        own: Mapping[str, OwnNoise],
     ) -> Counted:
         return Counted(
             features={name: self._features(name) for name in noise_names},
@@ -102,6 +110,7 @@ class Sampler:
             first=first,
             count=count,
             items=self.batch_size,
+            own=own,
         )
 
     def _features(self, noise_name: str) -> int:

@@ -69,8 +69,15 @@ class Cohort:
             log_p_x=data.log_prob,
             networks=Networks(self.encoder, self.decoder, self._shared),
         )
-        pairs = has_pairs(data)
-        return objective(self.model, model, self.inv_h, self.q_x_samples, pairs, self.declared)
+        return objective(
+            self.model,
+            model,
+            self.inv_h,
+            self.q_x_samples,
+            has_pairs(data),
+            self.declared,
+            self.batch_size,
+        )
 
     @property
     def _shared(self) -> dict[str, Any]:

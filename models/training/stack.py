@@ -117,7 +117,8 @@ class Stack:
         self, split: Split, seed_epochs: Sequence[SeedEpoch], decoder_samples: bool
     ) -> Iterator[Minibatches]:
         names = self.objective.noise_names(decoder_samples)
-        return self.sampler.minibatches(split, seed_epochs, names, toys=self.steps.WHOLE)
+        own = self.objective.own_noise
+        return self.sampler.minibatches(split, seed_epochs, names, self.steps.WHOLE, own)
 
     def keep_weights(self, row: int) -> None:
         """Makes the present weights of a run its best."""

@@ -150,6 +150,8 @@ def plan(
     if made.cohorts and device == "auto" and kind == "cuda":
         text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"
         click.echo(f"mimsweep: {text}", err=True)
+    if made.eager:
+        click.echo(f"mimsweep: {made.eager}", err=True)
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from mimsweep.models.parts import MOST_CHARACTERS
 from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
     IMAGE_MODELS,
@@ -132,6 +133,11 @@ class RunFields(BaseModel):
         """The names of its networks that are a user's, each once."""
         return sorted({self.encoder, self.decoder} - {"mlp"})
 
+    @property
+    def users_loss(self) -> bool:
+        """Whether its loss is a user's."""
+        return self.model not in MODELS.now
+
     def own_fields(self) -> dict[str, Any]:
         """Returns the fields that its model has, by name; the others have their defaults."""
         others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
@@ -149,7 +155,7 @@ _TYPES: dict[type, Any] = {
     bool: bool,
     int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
     float: Annotated[float, Field(allow_inf_nan=False)],
-    str: Annotated[str, Field(max_length=100)],
+    str: Annotated[str, Field(max_length=MOST_CHARACTERS)],
 }
 """The values that a declared field can have, by the type of its default."""
 
@@ -188,7 +194,8 @@ def _typed(defaults: tuple[tuple[str, type, Any], ...]) -> type[BaseModel]:
     """Returns what holds declared fields, given as name, type and default, to their types."""
     # The type is part of the key: 1, 1.0 and True are equal.
     fields: Any = {name: (_TYPES[kind], value) for name, kind, value in defaults}
-    return create_model("Declared", __config__=ConfigDict(strict=True), **fields)
+    config = ConfigDict(strict=True, protected_namespaces=())
+    return create_model("Declared", __config__=config, **fields)
 
 
 def types_of(name: str) -> list[Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mimsweep.orchestrator.engines.auto import Planned
 from mimsweep.orchestrator.engines.base import Engine
@@ -11,7 +12,7 @@ from mimsweep.orchestrator.engines.choice import Choice
 from mimsweep.orchestrator.engines.forgetting import forget, keys_in
 from mimsweep.orchestrator.errors import SpecError, TrackingError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
-from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.planning import Plan, by_agreement, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
@@ -31,17 +32,21 @@ from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
 
+_ALL_ONE = (*VARIES_IN_COHORT, "mid_dim", "layers", "act")
+"""Fields that make no difference to whether a loss is right."""
+
 
 def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     """Trains the runs of a sweep that are not complete yet.
 
     Raises:
-        SpecError: a device or data set is missing; nothing was written.
+        SpecError: a device or data set is missing, or users' code is wrong; nothing was written.
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data(batch_sizes(sweep.runs), options.data_dir)
     check_networks(sweep.runs, options.data_dir)
+    check_losses(sweep.runs, options.data_dir)
     if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
@@ -85,8 +90,8 @@ def _run(
         complete.update(begun.recorder.deliver(complete))
         todo = planned(kind, made.idle)
         view.say(expected(todo, kind, made.idle))
-        if line := eager(todo):
-            view.say(line)
+        if todo.eager:
+            view.say(todo.eager)
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))
         dispatcher = Dispatcher(made, begun.recorder, view, options.policy, state, device=kind)
         for cohort in todo.cohorts:
@@ -123,19 +128,10 @@ def expected(todo: Plan, kind: str, slots: int) -> str:
     runs, cohorts = len(todo.runs) - len(todo.complete), len(todo.cohorts)
     text = f"{todo.sweep}: {runs} of {len(todo.runs)} runs to train, in {cohorts} cohorts"
     seconds = todo.cpu_seconds(slots)
-    if kind != "cpu" or seconds < 60 or eager(todo):
+    if kind != "cpu" or seconds < 60 or todo.eager:  # what a user's code computes we don't know
         return text
     minutes = duration(60 * round(seconds / 60)).removesuffix(" 0 s")
     return f"{text}; about {minutes} if none stops early and nothing else runs"
-
-
-def eager(todo: Plan) -> str:
-    """Returns a line on the runs to train that compiled steps can't; "" if there are none."""
-    runs = [run for cohort in todo.cohorts for run in cohort.runs if run.users_networks]
-    if not runs:
-        return ""
-    names = ", ".join(sorted({name for run in runs for name in run.users_networks}))
-    return f"{todo.sweep}: eager steps: a user's network ({names}), in {len(runs)} runs"
 
 
 def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
@@ -203,3 +199,32 @@ def check_networks(runs: Iterable[RunSpec], data_dir: Path) -> None:
                 if kind not in tried:
                     tried.add(kind)
                     examine(network, sets[run.dataset])
+
+
+def check_losses(runs: Iterable[RunSpec], data_dir: Path) -> None:
+    """Tries users' losses before anything is started, each with all that it may meet.
+
+    Args:
+        runs: those that will be trained; losses of ours are passed over.
+        data_dir: where data sets are.
+
+    Raises:
+        SpecError: one isn't what a loss is held to.
+    """
+    kinds: dict[tuple[Any, ...], RunSpec] = {}
+    for run in runs:
+        if run.users_loss:
+            kinds.setdefault(tuple(value for name, value in run if name not in _ALL_ONE), run)
+    if not kinds:
+        return
+    from mimsweep.models.data.loading import load  # torch, only for who needs it
+    from mimsweep.models.registry import users_code
+    from mimsweep.models.settings import ours
+    from mimsweep.models.training.trying import SEED, examine
+    from mimsweep.orchestrator.engines.training import cohort_of
+
+    with users_code(SpecError), ours():
+        sets = {name: load(name, data_dir) for name in {run.dataset for run in kinds.values()}}
+        items = {name: data.draw("train", SEED, 1)[0] for name, data in sets.items()}
+        for run in kinds.values():
+            examine(cohort_of([run]).objective(sets[run.dataset]), items[run.dataset])

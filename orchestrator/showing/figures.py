@@ -27,7 +27,7 @@ def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
     sweep = study.sweep
     with as_spec_errors(sweep):
         figures.draw(
-            study.table,
+            study.drawn,
             name=sweep.name,
             description=sweep.description,
             folder=folder,
@@ -38,6 +38,9 @@ def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
             canvas.save(figure, folder, stem)
         more = _draw_latent(study, folder, data_dir) if latent else []
     others = [study.others_line] if study.others_line else []
+    if left_out := len(study.table) - len(study.drawn):
+        axes = " and ".join([study.axes["x"], study.axes["hue"]])
+        others.append(f"{sweep.name}: {left_out} runs have no {axes}, and are not drawn")
     return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *others, *more]
 
 

@@ -81,7 +81,7 @@ def picked_images(study: Study) -> dict[str, dict[Column, tuple[RunSpec, str]]]:
 
     Of each combination of what varies in a data set, the lowest seed.
     """
-    table = study.table
+    table = study.drawn
     by_key = study.by_key
     table = table[[by_key[key].of_images for key in table["run_key"]]]
     if table.empty:

@@ -44,7 +44,7 @@ def picked(study: Study) -> dict[Column, tuple[RunSpec, str]]:
 
     Of each value of the hue field, and of the first, second and last value of x, the first seed.
     """
-    table = study.table
+    table = study.drawn
     by_key = study.by_key
     drawn = table[[drawable(by_key[key]) for key in table["run_key"]]]
     if drawn.empty:

@@ -83,7 +83,7 @@ def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
     if study.table.empty:
         return []
     name, description, axes = study.sweep.name, study.sweep.description, study.axes
-    alt = alt_of_curves(study.table, **axes)
+    alt = alt_of_curves(study.drawn, **axes)
     pictures = [Picture("Comparison", study.curves().combined(name, description), alt)]
     if scenes := scenes_of(study, picked(study)):
         shown = ", ".join(" ".join(heading) for heading in scenes)

@@ -1,4 +1,4 @@
-"""Users' code that raises, exits, prints or changes torch: a real sweep, in real workers."""
+"""Users' code that raises, exits, prints or changes torch as it trains, in real workers."""
 
 import json
 import os
@@ -14,44 +14,41 @@ from tests.paths import ROOT
 LOSSES = {
     "raises": "torch.zeros(2) @ torch.zeros(3)",
     "exits": "raise SystemExit(7)",
-    "recurs": "return bad(*arguments)",
-    "scalar": "return Loss(own(*arguments).mean())",
-    "transposed": "return Loss(own(*arguments).T)",
-    "whole": "return Loss(own(*arguments).long())",
-    "detached": "return Loss(own(*arguments).detach())",
-    "bare": "return own(*arguments)",
-    "random": "return Loss(own(*arguments) + torch.rand(()))",
-    "nan": "return Loss(own(*arguments) * float('nan'))",
-    "good": "print('heard', flush=False); torch.manual_seed(1); return Loss(own(*arguments))",
+    "scalar": "return own(*arguments)[0, None]",
+    "detached": "return own(*arguments).detach()",
+    "nan": "return own(*arguments) * float('nan')",
 }
+"""What each does, but not before it has been tried."""
 HEAD = """
 import threading
 import time
+from collections import Counter
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(2)
 print("imported")
 threading.Thread(target=time.sleep, args=(0.1,)).start()
+calls = Counter()
 
-from mimsweep.models.losses.base import Loss
+
+def own(model, x, noise, beta):
+    return -model.decode(model.encode(x).sample(noise.z)).log_prob(x)
 
 
-def own(objective, weights, x, noise, beta):
-    model = objective.model
-    q_z = model.encode(weights, x)
-    return -model.decode(weights, q_z.sample(noise.z)).log_prob(x)
+def good(*arguments):
+    print("heard", flush=False)
+    torch.manual_seed(1)
+    return own(*arguments)
+
+
+register.loss("good", good)
 """
 SENTENCES = {
     "raises": "RuntimeError: ",
     "exits": "SystemExit: 7",
-    "recurs": "RecursionError: maximum recursion depth exceeded",
-    "scalar": "its loss returned shape (); it must be (1, 64), (R, B): a number for each item",
-    "transposed": "its loss returned shape (64, 1); it must be (1, 64), (R, B)",
-    "whole": "its loss returned a tensor of torch.int64; it must be a tensor of float32",
+    "scalar": "its loss returned shape (1,); it must be (64,), (B,), a number for each item",
     "detached": "its loss depends on no weights, or was detached from them: nothing is learned",
-    "bare": "its loss returned Tensor; it must return mimsweep.models.losses.base.Loss",
-    "random": "its loss came to other values for the same minibatch when it was called again",
-    "nan": "the training loss turned nan in epoch 1",
+    "nan": "the training loss turned nan in epoch 2",
 }
 
 
@@ -75,13 +72,12 @@ def program(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_each_is_told_with_its_place_and_the_good_ones_are_complete(here: Path) -> None:
     module = DATA + HEAD
     for name, line in LOSSES.items():
-        module += f"\n\ndef bad(*arguments):\n    {line}  # {name}\n\n\n"
-        module += f"register.loss({name!r}, bad)\n"
-    module = module.replace("return bad(", "return _recurs(").replace(
-        "register.loss('recurs', bad)", "_recurs = bad\nregister.loss('recurs', bad)"
-    )
-    models = ", ".join([*LOSSES, "vae"])
-    sweep = "name: s\nfixed: {dataset: mine, mid_dim: 4, epochs: 2, warmup: 1, batch_size: 64}\n"
+        module += f"\n\ndef bad(*arguments):\n    calls[{name!r}] += 1\n"
+        module += f"    if calls[{name!r}] > 8:\n        {line}  # {name}\n"
+        module += "    return own(*arguments)\n"
+        module += f"\n\nregister.loss({name!r}, bad)\n"
+    models = ", ".join([*LOSSES, "good", "vae"])
+    sweep = "name: s\nfixed: {dataset: mine, mid_dim: 4, epochs: 3, warmup: 1, batch_size: 64}\n"
     write(here, module, f"{sweep}grid: {{model: [{models}]}}\n")
     done = program(here, "run", "s.yaml", "--workers", "1", "--retries", "0")
     assert done.returncode == 1, done.stderr
@@ -93,7 +89,7 @@ def test_each_is_told_with_its_place_and_the_good_ones_are_complete(here: Path) 
         assert sentence in told
         line = line_of(module, f"# {name}")
         if name != "nan":
-            assert f"mine.py:{line}" in told or f"mine.py:{line - 1}" in told
+            assert any(f"mine.py:{number}" in told for number in (line, line - 3))
     log = (here / ".mimsweep" / "logs" / "s" / "worker-0.log").read_text()
     assert "imported" in log
     assert "heard" in log
