@@ -45,9 +45,10 @@ def stack_cost(runs: Sequence[RunSpec]) -> float:
 def is_eager(run: RunSpec) -> bool:
     """Returns whether `models.steps.cpu` has no steps for a run, so that a stack is worth more.
 
-    It has none for MIM with the marginal q(x) on its own samples, nor for a user's loss.
+    It has none for MIM with the marginal q(x) on its own samples, nor for what users add.
     """
-    return run.users_loss or (run.model == "mim" and run.q_x_samples == "marginal")
+    theirs = run.users_loss or bool(run.users_networks)
+    return theirs or (run.model == "mim" and run.q_x_samples == "marginal")
 
 
 def _image_cost(run: RunSpec) -> float:
@@ -89,7 +90,9 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     device's fast memory: 16 MiB of cache on a CPU (at most 64 runs), 8 GiB on a GPU (at most 1,024
     runs).
 
-    Image models train one by one: a stack of their convolutions gains nothing.
+    Image models train one by one: a stack of their convolutions gains nothing. A user's network is
+    computed twice where it is alone (`models.nets.users`): with three or more in a full cohort,
+    none is left alone but a single one.
 
     Args:
         spec: one of the runs.
@@ -100,4 +103,4 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     memory, most = LIMITS[device]
     width = max(spec.mid_dim, spec.data_dim)
     activations = 4 * spec.batch_size * width * spec.layers * 12
-    return min(max(memory // activations, 1), most)
+    return min(max(memory // activations, 3 if spec.users_networks else 1), most)

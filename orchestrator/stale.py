@@ -17,6 +17,7 @@ from mimsweep.orchestrator.files.spec import RunSpec
 _PARTS = (
     ("loss", "model", ("model",)),
     ("data set", "data set", ("dataset",)),
+    ("network", "network", ("encoder", "decoder")),
     ("distribution", "distribution", ("p_z", "q_x")),
 )
 """Of each kind of part: its word, what `models.registry` calls it, the fields that choose it."""

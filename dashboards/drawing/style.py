@@ -65,6 +65,8 @@ FIELDS = {
     "z_dim": "latent size z_dim (dimensions)",
     "mid_dim": "hidden width mid_dim (units)",
     "layers": "layers",
+    "encoder": "encoder",
+    "decoder": "decoder",
     "warmup": "warm-up (epochs)",
     "lr": "learning rate lr",
     "batch_size": "batch size (items)",

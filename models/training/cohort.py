@@ -7,7 +7,7 @@ their tensors. A run that stops, or fails, leaves the stack at the end of its ep
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from mimsweep.models.losses.named import objective
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
+from mimsweep.models.nets.users import Networks
 from mimsweep.models.parts import Value
 from mimsweep.models.steps.adam import learning_rate
 from mimsweep.models.steps.gpu.stream import Stream
@@ -50,6 +51,8 @@ class Cohort:
     p_xz_gmm: int = 0
     learn_p_z: bool = False
     declared: Mapping[str, Value] = field(default_factory=dict)
+    encoder: str = "mlp"
+    decoder: str = "mlp"
 
     def objective(self, data: DataSet) -> Objective:
         """Returns what the runs minimise on a data set."""
@@ -64,6 +67,7 @@ class Cohort:
             options=Options(**{f.name: getattr(self, f.name) for f in fields(Options)}),
             binary=is_binary(data),
             log_p_x=data.log_prob,
+            networks=Networks(self.encoder, self.decoder, self._shared),
         )
         return objective(
             self.model,
@@ -74,6 +78,12 @@ class Cohort:
             self.declared,
             self.batch_size,
         )
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """The fields that all its runs share, by name: ours, and those that their parts declare."""
+        ours = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "runs"}
+        return {**ours.pop("declared"), **ours}
 
     def sampler(self, data: DataSet, objective: Objective, device: str) -> Sampler:
         """Returns what draws their minibatches and noise, for a torch device."""

@@ -102,10 +102,10 @@ def _training(
     """Returns a cohort ready to train, and metrics that say on what."""
     first = runs[0]
     if not first.of_images:
-        data = {_of_data(run): run for run in runs}
+        data = {of_data(run): run for run in runs}
         loaded = {fields: data_of(run, place) for fields, run in data.items()}
         stacks = [
-            Training(cohort_of(alike), loaded[_of_data(alike[0])], place.device)
+            Training(cohort_of(alike), loaded[of_data(alike[0])], place.device)
             for alike in by_agreement(runs)
         ]
         return stacks[0] if len(stacks) == 1 else Abreast(stacks), {}
@@ -113,7 +113,7 @@ def _training(
     return ImageTraining(image_cohort_of(runs), images, place.device), origin(first, images)
 
 
-_of_data = attrgetter("dataset", *FILE_FIELDS, *FOUND_FIELDS)
+of_data = attrgetter("dataset", *FILE_FIELDS, *FOUND_FIELDS)
 """Returns the fields that a run's data depend on."""
 
 

@@ -52,6 +52,7 @@ IMAGE_MODELS = tuple(
     for loss in ("", "-mim", "-amim", "-smim")
 )
 MODELS = Choices(("mim", "amim", "vae", "ae", *IMAGE_MODELS), added="LOSSES")
+NETWORKS = Choices(("mlp",), added="NETWORKS")
 PRIORS = Choices(("standard", "vampprior"))
 ACTIVATIONS = Choices(("tanh", "swish", "relu"))
 P_Z = Choices(("anchor", "prior", "marginal", "gmm-marginal"), added="DENSITIES")

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from mimsweep.models.parts import MOST_CHARACTERS
 from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
     IMAGE_MODELS,
     MODELS,
+    NETWORKS,
     P_Z,
     PRIORS,
     Q_X,
@@ -48,6 +48,8 @@ OTHERS_FIELDS = (
     "q_zx_gmm",
     "p_xz_gmm",
     "learn_p_z",
+    "encoder",
+    "decoder",
 )
 """The fields that they don't have."""
 
@@ -106,6 +108,8 @@ class RunFields(BaseModel):
     label: Annotated[str, Field(max_length=200)] = ""
     bits: bool = False
     content: str = ""
+    encoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
+    decoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
 
     @model_validator(mode="after")
     def _holds_declared(self) -> "RunFields":
@@ -141,6 +145,11 @@ class RunFields(BaseModel):
         return is_file(self.dataset)
 
     @property
+    def users_networks(self) -> list[str]:
+        """The names of its networks that are a user's, each once."""
+        return sorted({self.encoder, self.decoder} - {"mlp"})
+
+    @property
     def users_loss(self) -> bool:
         """Whether its loss is a user's."""
         return self.model not in MODELS.now
@@ -153,20 +162,24 @@ class RunFields(BaseModel):
         return {name: value for name, value in self if name not in others}
 
 
-_CHOOSERS = {"model": MODELS}
+_CHOOSERS = {"model": MODELS, "encoder": NETWORKS, "decoder": NETWORKS}
 """The fields that choose a part that can declare fields."""
 
 _OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch")
 _COLUMNS = {*TABLE_METRICS, *EPOCH_METRICS, *_OTHER_COLUMNS}
 """Names that tables have beside those of fields."""
 
-_TYPES: dict[type, Any] = {
-    bool: bool,
-    int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
-    float: Annotated[float, Field(allow_inf_nan=False)],
-    str: Annotated[str, Field(max_length=MOST_CHARACTERS)],
-}
-"""The values that a declared field can have, by the type of its default."""
+
+def _types() -> dict[type, Any]:
+    """Returns the values that a declared field can have, by the type of its default."""
+    from mimsweep.models.parts import MOST_CHARACTERS
+
+    return {
+        bool: bool,
+        int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
+        float: Annotated[float, Field(allow_inf_nan=False)],
+        str: Annotated[str, Field(max_length=MOST_CHARACTERS)],
+    }
 
 
 def conflict(field: str, sentence: str) -> PydanticCustomError:
@@ -202,7 +215,8 @@ def defaults_of(parts: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(defaults: tuple[tuple[str, type, Any], ...]) -> type[BaseModel]:
     """Returns what holds declared fields, given as name, type and default, to their types."""
     # The type is part of the key: 1, 1.0 and True are equal.
-    fields: Any = {name: (_TYPES[kind], value) for name, kind, value in defaults}
+    types = _types()
+    fields: Any = {name: (types[kind], value) for name, kind, value in defaults}
     config = ConfigDict(strict=True, protected_namespaces=())
     return create_model("Declared", __config__=config, **fields)
 
@@ -232,7 +246,8 @@ def check_name(name: str, problem: str = "no such field") -> str:
 
 def _not_declared(field: str, parts: Mapping[str, str], defaults: Collection[str]) -> str:
     """Returns why a run can't have a field, in a sentence."""
-    of = ", ".join(f"{chooser} {name}" for chooser, name in parts.items())
+    chosen = {c: name for c, name in parts.items() if name != RunFields.model_fields[c].default}
+    of = ", ".join(f"{chooser} {name}" for chooser, name in chosen.items())
     having = [named for named, part in _users_parts() if field in part.fields]
     more = f"; allowed with: {', '.join(having)}" if having else ""
     return f"{field} is no field of {of}{did_you_mean(field, defaults) or more}"

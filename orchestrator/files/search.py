@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -101,6 +101,11 @@ class Search:
     def run(self, params: Mapping[str, Any]) -> RunSpec:
         """Returns a run of such fields beside the fixed ones."""
         return RunSpec.model_validate({**self.fixed, **params}, context=self.folder)
+
+    def corners(self) -> Iterator[RunSpec]:
+        """Yields a run at each corner of the space."""
+        for values in itertools.product(*(dimension.values for dimension in self.space.values())):
+            yield self.runs(dict(zip(self.space, values, strict=True)))[0]
 
     def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a trial's values as a file would have them: its runs are those of a sweep."""

@@ -30,7 +30,12 @@ from mimsweep.orchestrator.running.invocation import (
 )
 from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
-from mimsweep.orchestrator.running.run import check_data, check_losses, keep_files
+from mimsweep.orchestrator.running.run import (
+    check_data,
+    check_losses,
+    check_networks,
+    keep_files,
+)
 from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
@@ -81,6 +86,7 @@ def run_search(
     """
     check_data(_batch_sizes(search), options.data_dir)
     keep_files(_like_trials(search))
+    check_networks(search.corners(), options.data_dir)
     check_losses(_like_trials(search), options.data_dir)
     choice = choose_engine(options)
     there = Tracking(options.tracking_uri, create=not can_be_created(options.tracking_uri))

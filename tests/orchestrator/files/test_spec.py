@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mimsweep.models import registry
+from mimsweep.models.parts import Network
 from mimsweep.orchestrator.files import spec as spec_module
 from mimsweep.orchestrator.files.choices import (
     IMAGE_MODELS,
@@ -58,6 +60,8 @@ DESIGN_DEFAULTS = {
     "label": "",
     "bits": False,
     "content": "",
+    "encoder": "mlp",
+    "decoder": "mlp",
 }
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
@@ -253,12 +257,15 @@ NOT_DEFAULT: dict[str, Any] = {
     "q_x": "prior", "q_x_samples": "marginal", "p_z_gmm": 2, "q_x_gmm": 2, "q_zx_gmm": 2,
     "p_xz_gmm": 2, "learn_p_z": True, "prior": "vampprior", "pseudo_inputs": 10,
     "use_training_data_init": False, "patience": 3, "likelihood_samples": 10, "train_items": 200,
-    "test_items": 100,
+    "test_items": 100, "encoder": "mine", "decoder": "mine",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("field", OTHERS_FIELDS)
-def test_image_models_do_not_have_the_fields_of_the_others(field: str) -> None:
+def test_image_models_do_not_have_the_fields_of_the_others(
+    field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.NETWORKS, "mine", Network(print))
     default = shown(RunSpec.model_fields[field].default).strip("'")
     value = shown(NOT_DEFAULT[field]).strip("'")
     assert sentence(**IMAGES, **{field: NOT_DEFAULT[field]}) == (
