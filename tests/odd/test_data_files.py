@@ -88,6 +88,13 @@ def zipped(**members: bytes) -> Callable[[], object]:
 CASES: dict[str, tuple[Callable[[], object], str, str]] = {
     "nothing": (lambda: None, "f.csv", "there is no file f.csv"),
     "folder": (lambda: os.mkdir("f.csv"), "f.csv", "f.csv is a folder, not a file"),
+    "pipe": (lambda: os.mkfifo("f.csv"), "f.csv", "f.csv is a pipe or a device, not a file"),
+    "nobody's home": (lambda: None, "~nobody/f.csv", "there is no file "),
+    "a link to itself": (
+        lambda: os.symlink("f.csv", "f.csv"),
+        "f.csv",
+        "f.csv can't be read: Too many levels of symbolic links",
+    ),
     "another ending": (
         lambda: Path("f.txt").write_text(CSV),
         "f.txt",

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import stat
+import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimsweep.models.data.files.reading import ENDINGS, FileError, unreadable
+from mimsweep.models.data.files.reading import ENDINGS, FileError, known, unreadable
 from mimsweep.models.data.files.split import Split, split, standards
 
 LEAST_TEST, LEAST_NEIGHBOURS = 6, 10
@@ -108,39 +109,43 @@ def find(name: str, label: str, test_fraction: float, folder: Path, kept: Path) 
     Raises:
         FileError: it is missing, or the first thing that is wrong with it.
     """
-    path = folder / Path(name).expanduser()
-    shown = Path(os.path.normpath(path))
+    path = Path(os.path.abspath(folder / os.path.expanduser(name)))
     if path.suffix not in ENDINGS:
-        raise FileError(f"{shown} is no data file: it must end in {', '.join(ENDINGS)}")
+        raise FileError(f"{known(path)} is no data file: it must end in {', '.join(ENDINGS)}")
     try:
-        if path.is_dir():
-            raise FileError(f"{shown} is a folder, not a file")
-        stat = path.stat()
-        state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        found = _found(shown, state, label, test_fraction, path.absolute(), kept.absolute())
-        stat = path.stat()
+        if not stat.S_ISREG(path.stat().st_mode):
+            kind = "a folder" if path.is_dir() else "a pipe or a device"
+            raise FileError(f"{known(path)} is {kind}, not a file")
+        state = _state(path)
+        found = _found(path, state, label, test_fraction, kept.absolute())
+        if state != _state(path):
+            raise FileError(f"{known(path)} has changed while it was read")
     except OSError as error:
-        raise unreadable(shown, error) from error
-    if state != (stat.st_size, stat.st_mtime_ns, stat.st_ino):
-        raise FileError(f"{shown} has changed while it was read")
+        raise unreadable(path, error) from error
     return found
 
 
+State = tuple[int, int, int]
+"""By what a file that has not changed is known without a look into it: size, time and number."""
+
+
+def _state(path: Path) -> State:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 @lru_cache(maxsize=256)
-def _found(
-    shown: Path,
-    state: tuple[int, int, int],
-    label: str,
-    test_fraction: float,
-    path: Path,
-    kept: Path,
-) -> DataFile:
-    """Returns a file in a state that is told by size, time and number."""
+def _found(path: Path, state: State, label: str, test_fraction: float, kept: Path) -> DataFile:
     content = _content(path)
     name = hashlib.sha256(json.dumps([_VERSION, label, test_fraction]).encode()).hexdigest()[:8]
     place = kept / f"{content}-{name}"
-    facts = _kept_facts(place) or _facts(split(shown, label, test_fraction))
+    facts = _kept_facts(place) or _facts(_parts(path, state, label, test_fraction))
     return DataFile(content, label, test_fraction, facts, path, place)
+
+
+@lru_cache(maxsize=1)  # what is found is soon kept, and a large text takes long to read
+def _parts(path: Path, state: State, label: str, test_fraction: float) -> Split:
+    return split(path, label, test_fraction)
 
 
 def _content(path: Path) -> str:
@@ -181,13 +186,15 @@ def keep(file: DataFile) -> None:
     if _kept_facts(file.kept):
         return
     try:
-        changed = _content(file.path) != file.content
-        parts = None if changed else split(file.path, file.label, file.test_fraction)
-        changed = changed or _content(file.path) != file.content
+        state = _state(file.path)
+        same = _content(file.path) == file.content
+        parts = _parts(file.path, state, file.label, file.test_fraction) if same else None
+        same = same and state == _state(file.path)
     except OSError as error:
         raise unreadable(file.path, error) from error
-    if parts is None or changed:
-        raise FileError(f"{file.path} has changed since the sweep was read; start it again")
+    if parts is None or not same:
+        raise FileError(f"{known(file.path)} has changed since the sweep was read; start it again")
+    _parts.cache_clear()
     mean, scale = standards(parts.train)
     arrays: dict[str, NDArray[Any]] = {
         "train": parts.train,
@@ -197,8 +204,8 @@ def keep(file: DataFile) -> None:
         "mean": mean,
         "scale": scale,
     }
-    file.kept.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{file.kept.name}.", dir=file.kept.parent))
+    building = file.kept.with_name(f".{file.kept.name}.{uuid.uuid4().hex}")
+    building.mkdir(parents=True)
     try:
         for name, values in arrays.items():
             np.save(building / f"{name}.npy", values)

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mimsweep.models import places
 from mimsweep.models.places import UserError
 
 ENDINGS = (".npz", ".npy", ".csv", ".parquet")
@@ -63,8 +64,13 @@ def shown_cell(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
+def known(path: Path) -> Path:
+    """Returns a path as people know it: from the working folder, where it is below that."""
+    return Path(places.shown(str(path)))
+
+
 def unreadable(path: Path, error: OSError) -> FileError:
     """Returns the error that says why the system doesn't give a file."""
     if isinstance(error, FileNotFoundError):
-        return FileError(f"there is no file {path}")
-    return FileError(f"{path} can't be read: {error.strerror or error}")
+        return FileError(f"there is no file {known(path)}")
+    return FileError(f"{known(path)} can't be read: {error.strerror or error}")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mimsweep.models.data.files.arrays import read_npy, read_npz
 from mimsweep.models.data.files.fitting import Misfit, fitted
-from mimsweep.models.data.files.reading import TABLES, FileError, Part, shown_cell
+from mimsweep.models.data.files.reading import TABLES, FileError, Part, known, shown_cell
 from mimsweep.models.data.files.tables import read_csv, read_parquet
 
 MOST_CLASSES = 1000
@@ -54,7 +54,7 @@ def split(path: Path, label: str, test_fraction: float) -> Split:
     """Reads and checks a data file, and splits it.
 
     Args:
-        path: of the file.
+        path: of the file, absolute.
         label: of a table, the column of labels; empty for none.
         test_fraction: part of the items to test on, of a file that doesn't have its own.
 
@@ -62,6 +62,7 @@ def split(path: Path, label: str, test_fraction: float) -> Split:
         FileError: the first thing that is wrong.
         OSError: the file can't be read.
     """
+    path = known(path)
     if label and path.suffix not in TABLES:
         raise FileError(
             f"{label} is not allowed: {path} is no table; labels are the array y of an .npz file",
