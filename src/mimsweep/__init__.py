@@ -55,12 +55,14 @@ def load(
         return Sweep(load_sweep(Path(sweep), overrides), tracking_uri)
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Loads a part of the face when it is asked for."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'mimsweep' has no attribute {name!r}")
-    module = import_module(_PLACES[name])
-    return module if name == "register" else getattr(module, name)
+if not TYPE_CHECKING:  # else no name that isn't there would be told
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401
+        """Loads a part of the face when it is asked for."""
+        if name not in _PLACES:
+            raise AttributeError(f"module 'mimsweep' has no attribute {name!r}")
+        module = import_module(_PLACES[name])
+        return module if name == "register" else getattr(module, name)
 
 
 def __dir__() -> list[str]:
