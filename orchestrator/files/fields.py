@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from mimsweep.models.parts import MOST_CHARACTERS
 from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
     IMAGE_MODELS,
@@ -145,9 +144,10 @@ _TYPES: dict[type, Any] = {
     bool: bool,
     int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
     float: Annotated[float, Field(allow_inf_nan=False)],
-    str: Annotated[str, Field(max_length=MOST_CHARACTERS)],
+    str: Annotated[str, Field(max_length=100)],
 }
-"""The values that a declared field can have, by the type of its default."""
+"""The values that a declared field can have, by the type of its default, which is no larger
+(`models.parts`)."""
 
 
 def conflict(field: str, sentence: str) -> PydanticCustomError:
