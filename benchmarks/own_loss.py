@@ -59,7 +59,7 @@ def makers(x_dim: int, z_dim: int, mid_dim: int, runs: int) -> dict[str, Callabl
         batches = Minibatches(items, noise, BATCH)
 
         def make() -> object:
-            users.ALIGN = align
+            vars(users)["ALIGN"] = align
             return steps.train_steps(case, weights, adam, batches, schedule)
 
         return make

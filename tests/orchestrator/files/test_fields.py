@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from mimsweep.models import registry
-from mimsweep.models.parts import Loss
+from mimsweep.models.parts import MOST_CHARACTERS, Loss, problem_of
 from mimsweep.orchestrator.engines.training import cohort_of
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import load_search
@@ -78,6 +78,16 @@ def test_a_part_that_declares_a_name_of_ours_is_refused(
     monkeypatch.setitem(registry.LOSSES, "bad", Loss(print, fields={name: 1}, at="mine.py:9"))
     expected = f"model: bad declares the field {name}, a name of ours; rename it, in mine.py:9"
     assert refusal("bad") == expected
+
+
+def test_the_largest_defaults_are_values() -> None:
+    """The two modules can't share the limits: sweep files are checked without `models`."""
+    for largest in (10**18 - 1, "x" * MOST_CHARACTERS):
+        assert problem_of({"field": largest}) == ""
+        field = "steps" if isinstance(largest, int) else "kernel"
+        assert wae(**{field: largest}).declared[field] == largest
+    for over in (10**18, "x" * (MOST_CHARACTERS + 1)):
+        assert problem_of({"field": over})
 
 
 def test_key_and_name_have_all_declared_fields_and_are_pinned() -> None:
