@@ -12,7 +12,6 @@ from mimsweep.models import registry
 from mimsweep.models.data.base import DataSet
 from mimsweep.models.nets.modules import listed, parameters_of, tensors_of
 from mimsweep.models.nets.users import UsersNetwork
-from mimsweep.models.places import UserError
 from mimsweep.models.settings import kept
 from mimsweep.models.streams import normals
 
@@ -89,7 +88,7 @@ def _depends_on_nothing_else(network: UsersNetwork, module: nn.Module, items: Te
     module.train()
     if not _close(out, evaluated):
         raise network.wrong(
-            "it came to other values in eval() than in train(); we call it in one way alone"
+            "it came to other values in eval() than in train(); leave out what they differ in"
         )
     few = items[: len(items) // 2]
     flipped, alone = _called(network, module, items.flip(0)), _called(network, module, few)
@@ -125,10 +124,12 @@ def _is_stacked(network: UsersNetwork, items: Tensor, outputs: list[Tensor]) -> 
     weights = {name: torch.stack([s[name] for s in starts]).requires_grad_() for name in starts[0]}
     x = items.expand(len(SEEDS), *items.shape).requires_grad_()
     stacked = _vmapped(network, weights, x)
-    if not all(map(_close, stacked, outputs)):
-        raise network.wrong(
-            "torch.vmap, by which runs are stacked, comes to other values than the module itself"
-        )
+    few = _vmapped(network, weights, x[:, : len(items) // 2])  # by what it kept of the first call
+    for one, part, out in zip(stacked, few, outputs, strict=True):
+        if not _close(one, out) or not _close(part, out[: len(part)]):
+            raise network.wrong(
+                "torch.vmap, by which runs are stacked, comes to other values than the module does"
+            )
     names, inputs = ["input", *weights], [x, *weights.values()]
     found = (
         torch.autograd.grad(stacked.sum(), inputs, allow_unused=True)
@@ -153,8 +154,6 @@ def _vmapped(network: UsersNetwork, weights: Mapping[str, Tensor], x: Tensor) ->
         with warnings.catch_warnings():  # it is for logs
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
             return network(weights, x)
-    except UserError:
-        raise
     except Exception as error:
         why = re.split(r",? please ", registry.told(error), flags=re.IGNORECASE)[0].rstrip(".")
         raise network.wrong(

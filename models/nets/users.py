@@ -13,8 +13,7 @@ leave laid out feature-major, whatever the module makes of them.
 Attention is computed by its formula: for torch's faster ways vmap has no rule, but a slow detour.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -120,8 +119,12 @@ class UsersNetwork:
 
     def made(self, seed: int) -> nn.Module:
         """Returns the module of a run, its random numbers drawn from the run's stream."""
-        with kept(self.make), _drawing("init", self.part, seed):
+        own, torchs = generator("init", self.part, seed), torch.default_generator
+        with kept(self.make), torch.random.fork_rng(devices=[]):
+            torchs.manual_seed(own.initial_seed())
             module = self.make(self.inputs, self.outputs, Spec(self.fields))
+            if torchs.initial_seed() != own.initial_seed():
+                raise self.wrong("make seeds torch, and all runs would start alike; leave that out")
         if problem := problem_of(module):
             raise self.wrong(problem)
         return module.train()
@@ -199,11 +202,3 @@ class UsersNetwork:
 
 def _twice(tensor: Tensor) -> Tensor:
     return torch.cat([tensor, tensor.detach()])
-
-
-@contextmanager
-def _drawing(*name: str | int) -> Iterator[None]:
-    """Has torch's own generator give the numbers of the stream of that name, and then go on."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(generator(*name).initial_seed())
-        yield

@@ -77,6 +77,7 @@ MADE = [
     ("net.one.bias.data += np.random.rand()", "make returned other values of one.bias when it was"),
     ("net.one.bias.data += float('nan')", "its one.bias isn't finite at its start"),
     ("net.two = nn.Linear(8, torch.randint(99, ()))", "parameters of other names or shapes when"),
+    ("torch.manual_seed(1); net = Net(inputs, outputs)", "make seeds torch, and all runs would"),
     ("net.register_buffer('r', torch.rand(8))", "its buffers r are others for another seed; make"),
 ]  # fmt: skip
 
@@ -106,6 +107,7 @@ CALLED = [
 BOTH = [
     ("self.r = torch.rand(8)", "h = h * self.r", "tensors that are neither parameters nor buffers"),
     ("self.register_buffer('n', torch.zeros(()))", "self.n += 1", "it changes its buffer n as it"),
+    ("self.m = None", "self.m = h.mean(1) if self.m is None else self.m", f"{STACKED}Either your"),
     ("self.gru = nn.GRU(8, 8)", "h = self.gru(h[None])[0][0]", f"{STACKED}Batching rule not"),
 ]  # fmt: skip
 

@@ -93,6 +93,19 @@ def test_a_perceptron_that_is_given_trains_as_ours_does_from_the_same_start() ->
                 assert a.test_loss == pytest.approx(b.test_loss, rel=1e-4)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MAKES)
+def test_a_gpu_and_a_cpu_agree(name: str) -> None:
+    """Losses of an epoch differ by rounding that training amplifies."""
+    cohort = replace(THREE, encoder=name, decoder=name)
+    told = [Training(cohort, few(cohort), device) for device in ("cpu", "cuda")]
+    for one, other in zip(*(list(each.epoch()) for each in told), strict=True):
+        if isinstance(one, EpochEnd):
+            assert isinstance(other, EpochEnd)
+            assert one.train_loss == pytest.approx(other.train_loss, rel=2e-3, abs=2e-3)
+            assert one.test_loss == pytest.approx(other.test_loss, rel=2e-3, abs=2e-3)
+
+
 def test_it_goes_on_from_its_state_to_the_same_bits() -> None:
     cohort = replace(COHORT, encoder="convolutions", decoder="residual", runs=RUNS[:3])
     whole = events_by_run(cohort)
