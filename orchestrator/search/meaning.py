@@ -30,5 +30,5 @@ def meaning_of(search: Search) -> dict[str, Any]:
     )
     runs = [search.run({**point, "seed": search.seeds[0]}) for point in points]
     contents, code = {run.content for run in runs}, {code_of(run) for run in runs}
-    theirs = {"data files": sorted(contents - {""}), CODE: sorted(code - {""})}
+    theirs = {"content of data files": sorted(contents - {""}), CODE: sorted(code - {""})}
     return meaning | {name: values for name, values in theirs.items() if values}
