@@ -116,7 +116,7 @@ def one_by_one(model: str, make: Make, data: DataSet, runs: int) -> Callable[[],
             for x in minibatches(settings, data, "train", epoch):
                 optimiser.zero_grad()
                 parts: list[Tensor] = losses_of(settings, net, x, 1.0, True)  # type: ignore[arg-type]
-                torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
+                torch.stack(parts).sum().backward()
                 optimiser.step()
             tested(settings, net, data, epoch)  # type: ignore[arg-type]
 

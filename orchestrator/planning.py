@@ -23,7 +23,7 @@ from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 
 _ours = attrgetter(*(name for name in RunSpec.model_fields if name not in VARIES_IN_COHORT))
 
-PRICE = "3 to 20 times (alone in a stack up to 80)"
+PRICE = "2 to 50 times (alone in a stack up to 110)"
 """Of steps of a user's loss with the formula of `vae` (docs/performance.md)."""
 
 _SLOWER = 4

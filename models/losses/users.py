@@ -1,7 +1,7 @@
 """A user's loss, written for one run, as a loss of a stack; held to what a loss is.
 
-`torch.vmap` calls it for all runs at once: half as dear again as a loss that is written for a
-stack, a quarter of what the runs cost one by one where networks are small (docs/performance.md). It
+`torch.vmap` calls it for all runs at once: up to twice as dear as a loss that is written for a
+stack, a fifth of what ten runs cost one by one where networks are small (docs/performance.md). It
 is given the B items of a minibatch and no padding, so what it takes of them together is right.
 
 A run's numbers must not depend on its cohort, bit for bit on a CPU (`models.layout`), whatever the

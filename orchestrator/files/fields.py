@@ -169,14 +169,17 @@ _OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch")
 _COLUMNS = {*TABLE_METRICS, *EPOCH_METRICS, *_OTHER_COLUMNS}
 """Names that tables have beside those of fields."""
 
-_TYPES: dict[type, Any] = {
-    bool: bool,
-    int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
-    float: Annotated[float, Field(allow_inf_nan=False)],
-    str: Annotated[str, Field(max_length=100)],
-}
-"""The values that a declared field can have, by the type of its default, which is no larger
-(`models.parts`)."""
+
+def _types() -> dict[type, Any]:
+    """Returns the values that a declared field can have, by the type of its default."""
+    from mimsweep.models.parts import MOST_CHARACTERS
+
+    return {
+        bool: bool,
+        int: Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
+        float: Annotated[float, Field(allow_inf_nan=False)],
+        str: Annotated[str, Field(max_length=MOST_CHARACTERS)],
+    }
 
 
 def conflict(field: str, sentence: str) -> PydanticCustomError:
@@ -212,7 +215,8 @@ def defaults_of(parts: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(defaults: tuple[tuple[str, type, Any], ...]) -> type[BaseModel]:
     """Returns what holds declared fields, given as name, type and default, to their types."""
     # The type is part of the key: 1, 1.0 and True are equal.
-    fields: Any = {name: (_TYPES[kind], value) for name, kind, value in defaults}
+    types = _types()
+    fields: Any = {name: (types[kind], value) for name, kind, value in defaults}
     config = ConfigDict(strict=True, protected_namespaces=())
     return create_model("Declared", __config__=config, **fields)
 

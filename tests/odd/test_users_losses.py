@@ -118,7 +118,7 @@ def test_a_good_one_trains_its_field_is_swept_and_the_price_is_told(users: Path)
         + "figures: {x: alpha, hue: model, metrics: [mi, best_loss]}\n"
         "claims: [{claim: more, metric: best_loss, rises_with: alpha, where: model = bad}]\n",
     )
-    line = "s: eager steps: a user's loss (bad), in 2 runs; on a CPU they take 3 to 20 times"
+    line = "s: eager steps: a user's loss (bad), in 2 runs; on a CPU they take 2 to 50 times"
     planned = mimsweep("plan", "s.yaml")
     assert line in planned.stderr
     assert "alpha=0.0" in planned.stdout

@@ -81,7 +81,6 @@ def test_a_part_that_declares_a_name_of_ours_is_refused(
 
 
 def test_the_largest_defaults_are_values() -> None:
-    """The two modules can't share the limits: sweep files are checked without `models`."""
     for largest in (10**18 - 1, "x" * MOST_CHARACTERS):
         assert problem_of({"field": largest}) == ""
         field = "steps" if isinstance(largest, int) else "kernel"
