@@ -101,13 +101,13 @@ CALLED = [
     ("h = h if self.one.bias.sum() > 0 else -h", f"{STACKED}vmap: It looks like you're attempting"),
     ("h = h * self.one.bias.sum().item()", f"{STACKED}vmap: It looks like you're calling .item()"),
     ("h = torch.where(h > 0, h, 0); h[h > 1] = 1", f"{STACKED}vmap: We do not support batching"),
+    ("h = h + vars(self).setdefault('m', x.mean())", f"{STACKED}Either your tensor may have esc"),
     ("o = torch.zeros(len(x), 8); o[:, 0] = h[:, 0]; h = o", f"{STACKED}vmap: inplace arithmetic"),
 ]  # fmt: skip
 
 BOTH = [
     ("self.r = torch.rand(8)", "h = h * self.r", "tensors that are neither parameters nor buffers"),
     ("self.register_buffer('n', torch.zeros(()))", "self.n += 1", "it changes its buffer n as it"),
-    ("self.m = None", "self.m = h.mean(1) if self.m is None else self.m", f"{STACKED}Either your"),
     ("self.gru = nn.GRU(8, 8)", "h = self.gru(h[None])[0][0]", f"{STACKED}Batching rule not"),
 ]  # fmt: skip
 
