@@ -19,6 +19,7 @@ from mimsweep.orchestrator.files.choices import (
     check_dataset,
     did_you_mean,
     is_file,
+    not_imported,
     registered,
 )
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
@@ -240,7 +241,7 @@ def check_name(name: str, problem: str = "no such field") -> str:
         return name
     theirs = [field for _, part in _users_parts() for field in part.fields]
     names = list(dict.fromkeys([*RunFields.model_fields, *theirs]))
-    near = did_you_mean(name, names) or f"; allowed: {', '.join(names)}"
+    near = did_you_mean(name, names) or f"; allowed: {', '.join(names)}{not_imported()}"
     raise ValueError(f"{problem}{near}")
 
 

@@ -66,6 +66,7 @@ DESIGN_DEFAULTS = {
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
 ALL_MODELS = f"mim, amim, vae, ae, {ALL_IMAGE_MODELS}"
+OWN = "; those of your own are added by --import MODULE"
 
 
 def spec(**fields: Any) -> RunSpec:
@@ -169,7 +170,7 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
             "mmi",
             f"mmi is not allowed; allowed: {ALL_MODELS}; did you mean mim?",
         ),
-        ("model", "gan", f"gan is not allowed; allowed: {ALL_MODELS}"),
+        ("model", "gan", f"gan is not allowed; allowed: {ALL_MODELS}{OWN}"),
         ("act", "tan", "tan is not allowed; allowed: tanh, swish, relu; did you mean tanh?"),
         (
             "prior",
@@ -187,7 +188,11 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
             "priors is not allowed; allowed: anchor, prior, marginal, gmm-marginal; "
             "did you mean prior?",
         ),
-        ("q_x", "vamp", "vamp is not allowed; allowed: marginal, anchor, prior, gmm-marginal"),
+        (
+            "q_x",
+            "vamp",
+            f"vamp is not allowed; allowed: marginal, anchor, prior, gmm-marginal{OWN}",
+        ),
         ("p_xz_gmm", -1, "-1 is not allowed; it must be at least 0"),
         ("p_z_gmm", 10_001, "10001 is not allowed; it must be at most 10000"),
         ("learn_p_z", 1, "1 is not allowed; it must be true or false"),
