@@ -49,6 +49,12 @@ OTHERS_FIELDS = (
 )
 """The fields that they don't have."""
 
+METHODS_FIELDS = {
+    "vae": ("beta_end", "cycles", "free_bits", "bn_gamma", "mmd", "importance_samples"),
+    "cmim": ("temperature",),
+}
+"""The fields that one model alone has (docs/remedies.md)."""
+
 EPOCH_POINTS = 10_000
 """Points in an epoch of toy data, the smallest epoch there is: no batch can be larger."""
 
@@ -57,6 +63,7 @@ LARGEST = 10**18 - 1
 
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RunFields(BaseModel):
@@ -93,6 +100,13 @@ class RunFields(BaseModel):
     likelihood_samples: Positive = 5000
     train_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
     test_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    beta_end: Weight = 1.0
+    cycles: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 1
+    free_bits: Weight = 0.0
+    bn_gamma: Weight = 0.0
+    mmd: Weight = 0.0
+    importance_samples: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 1
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
 
     @model_validator(mode="after")
     def _holds_declared(self) -> "RunFields":
@@ -129,14 +143,20 @@ class RunFields(BaseModel):
 
     def own_fields(self) -> dict[str, Any]:
         """Returns the fields that its model has, by name; the others have their defaults."""
-        others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
-        return {name: value for name, value in self if name not in others}
+        return {name: value for name, value in self if name not in self.lacking}
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The fields of ours that its model doesn't have."""
+        of_others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
+        methods = (own for model, own in METHODS_FIELDS.items() if model != self.model)
+        return (*of_others, *(name for own in methods for name in own))
 
 
 _CHOOSERS = {"model": MODELS}
 """The fields that choose a part that can declare fields."""
 
-_OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch")
+_OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch", "method")
 _COLUMNS = {*TABLE_METRICS, *EPOCH_METRICS, *_OTHER_COLUMNS}
 """Names that tables have beside those of fields."""
 
