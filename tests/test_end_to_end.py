@@ -48,6 +48,19 @@ grid:
   - {seed: 3..4, z_dim: [2, 3], epochs: 250, warmup: 250}
 """
 RUNS_OF_MIDDLE = 8
+# The runs of few epochs are complete while the others train.
+METHODS = """\
+name: methods
+fixed: {dataset: toy4_20, z_dim: 3, mid_dim: 9, batch_size: 400}
+x-long: &long {seed: 1..2, epochs: 15, warmup: 15}
+grid:
+  - {model: [cmim, vae], epochs: 1}
+  - {<<: *long, model: cmim}
+  - {<<: *long, model: vae, beta_end: 4, cycles: 2}
+  - {<<: *long, model: vae, free_bits: 0.3, bn_gamma: 0.7}
+  - {<<: *long, model: vae, beta_end: 0, mmd: 10}
+  - {<<: *long, model: vae, importance_samples: 3}
+"""
 BAD = """\
 name: bad
 fixed: {dataset: toy4, model: vae, epochs: 3, batch_size: 10000}
@@ -231,6 +244,23 @@ def test_a_killed_orchestrator_is_made_good_by_the_same_command(middle: Place) -
     assert statuses.count("FINISHED") == RUNS_OF_MIDDLE + 1
     assert set(statuses) == {"FINISHED", "KILLED"}
     assert middle.status()["finished"] == RUNS_OF_MIDDLE
+
+
+def test_methods_of_the_field_come_to_the_same_after_a_kill(tmp_path: Path) -> None:
+    whole, killed = (Place(tmp_path / name, METHODS) for name in ("whole", "killed"))
+    whole.mimsweep("run", "--workers", "1")
+    process = killed.start("run", "--workers", "1")
+    wait_until((killed.folder / "mlflow.db").exists)
+    wait_until(lambda: process.poll() is not None or len(killed.complete()) >= 3)
+    assert process.poll() is None, "it ended before there was a middle"
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert_gone(workers)
+    killed.mimsweep("run", "--workers", "1")
+    tables = [place.results().drop(columns=["run_id", "seconds"]) for place in (whole, killed)]
+    assert len(tables[0]) == 12
+    pd.testing.assert_frame_equal(*tables)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
