@@ -8,7 +8,7 @@ SEARCH ?= sweeps/search_warmup.yaml
 MINUTES ?= 20
 SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search bench bench-peers bench-gpu study reproduction constraints clean
+.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search notebooks bench bench-peers bench-gpu study reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ ui: $(READY) ## open MLflow's pages at http://127.0.0.1:5000
 
 search: $(READY) ## search the best warm-up (SEARCH=sweeps/search_warmup.yaml)
 	$(BIN)/mimsweep search "$(SEARCH)"
+
+notebooks: $(READY) ## run the notebooks of docs/notebooks, and store what their cells print
+	$(BIN)/python -m tests.notebooks
 
 bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a plain loop: 15 minutes
 	$(BIN)/python benchmarks/step.py

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mimsweep.models import places
+from mimsweep.models.fingerprints import fingerprint
 from mimsweep.models.parts import (
     NO_FIELDS,
     NO_NOISE,
@@ -58,8 +59,11 @@ NETWORKS: dict[str, Network] = {}
 DENSITIES: dict[str, Density] = {}
 
 _NAME = re.compile(r"[A-Za-z][\w.+-]{0,63}", re.ASCII)
-_origins: dict[tuple[str, str], tuple[str, str]] = {}
-"""Of each kind and name, the module's file (its name where it has none) and `file:line`."""
+CODE: dict[tuple[str, str], str] = {}
+"""Of each kind and name, the fingerprint of the code that was registered; "" without a file."""
+
+_origins: dict[tuple[str, str], tuple[str, str, str]] = {}
+"""Of each kind and name, the module's file (its name where it has none), `file:line`, its name."""
 
 _importing: list[str] = []
 """The modules that are being imported by `load`: each of their lines is run once."""
@@ -119,8 +123,8 @@ def _take(
     notebook that was edited.
     """
     frame = sys._getframe(2)
-    file = frame.f_globals.get("__file__")
-    module = os.path.realpath(file) if file else str(frame.f_globals.get("__name__"))
+    file, called = frame.f_globals.get("__file__"), str(frame.f_globals.get("__name__"))
+    module = os.path.realpath(file) if file else called
     at = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RegistrationError(
@@ -130,7 +134,7 @@ def _take(
     if ours.fullmatch(name):
         raise RegistrationError(f"{at}: {name} is a {kind} of ours; give yours another name")
     if name in table:
-        other, where = _origins[kind, name]
+        other, where, _ = _origins[kind, name]
         if other != module or (_importing and where != at):
             raise RegistrationError(
                 f"{at}: the {kind} {name} is registered already, in {where}; give one of the two "
@@ -138,7 +142,8 @@ def _take(
             )
     if problem:
         raise RegistrationError(f"{at}: the {kind} {name}: {problem}")
-    _origins[kind, name] = (module, at)
+    _origins[kind, name] = (module, at, called)
+    CODE[kind, name] = fingerprint(called, module) if file else ""
     return at
 
 
@@ -190,6 +195,20 @@ def undone() -> Iterator[None]:
         if folder is not None:
             with suppress(OSError):
                 os.chdir(folder)
+
+
+def registering() -> set[str]:
+    """Returns the modules that have registered something here, by their names."""
+    return {module for *_, module in _origins.values()}
+
+
+def of_main(names: Collection[object]) -> list[str]:
+    """Returns which of some names stand for what `__main__` has registered, a script or notebook.
+
+    No other process can import that.
+    """
+    found = [each for each, (*_, module) in _origins.items() if module == "__main__"]
+    return [f"the {kind} {name}" for kind, name in found if name in names]
 
 
 def packages() -> set[str]:

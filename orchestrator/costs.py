@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from mimsweep.orchestrator.files.choices import data_dim
 from mimsweep.orchestrator.files.spec import RunSpec
 
 CPU_SPEED = 1e10
@@ -34,6 +33,8 @@ def stack_cost(runs: Sequence[RunSpec]) -> float:
     if first.of_images:
         return sum(map(_image_cost, runs))
     items = 60_000 if first.dataset.startswith("pca-") else 10_000
+    if first.file:
+        items = first.file.facts.train_items
     per_epoch = items * (_parameters(first) * _passes(first) + _pairs(first)) + _EPOCH
     epochs = [run.epochs for run in runs]
     steps = max(epochs) * (items // first.batch_size)
@@ -44,10 +45,10 @@ def stack_cost(runs: Sequence[RunSpec]) -> float:
 def is_eager(run: RunSpec) -> bool:
     """Returns whether `models.steps.cpu` has no steps for a run, so that a stack is worth more.
 
-    It has none for MIM with the marginal q(x) on its own samples, nor for a user's loss, nor for
-    the methods of the field but for what they do to β.
+    It has none for MIM with the marginal q(x) on its own samples, nor for what users add, nor
+    for the methods of the field but for what they do to β.
     """
-    if run.users_loss or run.model == "cmim":
+    if run.users_loss or run.users_networks or run.model == "cmim":
         return True
     of_vae = any((run.free_bits, run.bn_gamma, run.mmd, run.importance_samples > 1))
     return of_vae or (run.model == "mim" and run.q_x_samples == "marginal")
@@ -87,9 +88,9 @@ def image_likelihood(run: RunSpec) -> float:
 
 def _parameters(spec: RunSpec) -> int:
     """Returns the weights of encoder and decoder, without biases."""
-    ends = data_dim(spec.dataset) + spec.z_dim
+    ends = spec.data_dim + spec.z_dim
     if spec.layers == 1:
-        return 4 * data_dim(spec.dataset) * spec.z_dim
+        return 4 * spec.data_dim * spec.z_dim
     # Each network: inputs to hidden, hidden to hidden, hidden to the two heads.
     return ends * spec.mid_dim + 2 * (spec.layers - 2) * spec.mid_dim**2 + 2 * ends * spec.mid_dim
 
@@ -102,7 +103,9 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     device's fast memory: 16 MiB of cache on a CPU (at most 64 runs), 8 GiB on a GPU (at most 1,024
     runs).
 
-    Image models train one by one: a stack of their convolutions gains nothing.
+    Image models train one by one: a stack of their convolutions gains nothing. A user's network is
+    computed twice where it is alone (`models.nets.users`): with three or more in a full cohort,
+    none is left alone but a single one.
 
     Args:
         spec: one of the runs.
@@ -111,6 +114,6 @@ def cohort_limit(spec: RunSpec, device: str) -> int:
     if spec.of_images:
         return 1
     memory, most = LIMITS[device]
-    width = max(spec.mid_dim, data_dim(spec.dataset))
+    width = max(spec.mid_dim, spec.data_dim)
     activations = 4 * spec.batch_size * width * spec.layers * 12
-    return min(max(memory // activations, 1), most)
+    return min(max(memory // activations, 3 if spec.users_networks else 1), most)

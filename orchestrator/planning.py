@@ -85,7 +85,9 @@ class PlannedCohort:
         shape = f"z{first.z_dim}" if first.of_images else f"z{first.z_dim} m{first.mid_dim}"
         others = len(by_agreement(self.runs)) - 1
         more = f" and {others} other shapes" if others else ""
-        own = "".join(f" {field} {value}" for field, value in first.declared.items())
+        nets = {part: getattr(first, part) for part in ("encoder", "decoder")}
+        chosen = {part: name for part, name in nets.items() if name != "mlp"} | first.declared
+        own = "".join(f" {field} {value}" for field, value in chosen.items())
         return f"{first.model}{inv_h}{own} {first.dataset} {shape}{more} ×{self.size}"
 
     @property
@@ -144,15 +146,21 @@ class Plan:
 
     @property
     def eager(self) -> str:
-        """A line on the runs that compiled steps can't train, and the price; "" if none is left."""
-        runs = [run for cohort in self.cohorts for run in cohort.runs if run.users_loss]
-        if not runs:
-            return ""
-        names = ", ".join(sorted({run.model for run in runs}))
-        return (
-            f"{self.sweep}: eager steps: a user's loss ({names}), in {len(runs)} runs; on a CPU "
-            f"they take {PRICE} the time of compiled ones"
-        )
+        """Lines on the runs that compiled steps can't train, and the price; "" if none is left."""
+        left = [run for cohort in self.cohorts for run in cohort.runs]
+        lines = []
+        if runs := [run for run in left if run.users_loss]:
+            names = ", ".join(sorted({run.model for run in runs}))
+            lines.append(
+                f"{self.sweep}: eager steps: a user's loss ({names}), in {len(runs)} runs; on a "
+                f"CPU they take {PRICE} the time of compiled ones"
+            )
+        if runs := [run for run in left if run.users_networks]:
+            names = ", ".join(sorted({name for run in runs for name in run.users_networks}))
+            lines.append(
+                f"{self.sweep}: eager steps: a user's network ({names}), in {len(runs)} runs"
+            )
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep plan --json` prints."""

@@ -1,9 +1,12 @@
 """Processes that help a command: as many as it has tasks for, and gone when it ends."""
 
 import multiprocessing
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from mimsweep.orchestrator.errors import MimsweepError
@@ -19,7 +22,7 @@ class Processes(ProcessPoolExecutor):
 
     def submit(self, /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Has a function called in a process, which may be started for it."""
-        with deaf_children():
+        with deaf_children(), _without_main():
             return super().submit(*args, **kwargs)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -37,3 +40,17 @@ class Processes(ProcessPoolExecutor):
                 "a process of this command was killed, or could not be started; if the machine ran "
                 "out of memory, give the command fewer files"
             ) from None
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Within it processes are started that don't import what this one was started as.
+
+    Nothing of ours is there. A user's script would be run again, in each of them.
+    """
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = before

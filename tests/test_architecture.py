@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 MODELS_MAY = {
-    "torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "triton", "PIL", "filelock"
+    "torch", "torchvision", "numpy", "scipy", "sklearn", "numba", "triton", "PIL", "filelock",
+    "pyarrow", "safetensors",
 }  # fmt: skip
 ENGINES = "mimsweep.orchestrator.engines"
 IN_WORKERS = {f"{ENGINES}.{name}" for name in ("worker", "training", "checkpoint", "measuring")}
@@ -182,8 +183,12 @@ def test_one_room_imports_each_large_library(library: str, room: str) -> None:
     assert all(name.startswith(f"mimsweep.orchestrator.{room}.") for name in found), found
 
 
-def test_only_the_writer_imports_mlflow() -> None:
-    assert importers("mlflow") == {"mimsweep.orchestrator.tracking.writer"}
+def test_only_the_writer_and_its_inputs_import_mlflow() -> None:
+    tracking = "mimsweep.orchestrator.tracking"
+    assert importers("mlflow") == {f"{tracking}.writer", f"{tracking}.inputs"}
+    inputs = f"{tracking}.inputs"
+    users = {name for name in IMPORTS if any(each.target == inputs for each in IMPORTS[name])}
+    assert users == {f"{tracking}.writer"}  # which sets what mlflow reads as it is imported
 
 
 def test_errors_import_nothing() -> None:

@@ -104,9 +104,9 @@ class Place:
         return self.end(self.start(command, *options), exit_code)
 
     def status(self) -> dict[str, int]:
-        counts: dict[str, int] = json.loads(self.mimsweep("status", "--json")[0])
-        assert str(counts.pop("sweep")) == self.name
-        return counts
+        counts = json.loads(self.mimsweep("status", "--json")[0])
+        assert (counts.pop("sweep"), counts.pop("stale")) == (self.name, {})
+        return dict(counts)
 
     def results(self) -> pd.DataFrame:
         # As text: the very digits are compared.

@@ -1,5 +1,6 @@
-"""The example of docs/extending.md does what it says, through the command line."""
+"""The examples of docs/extending.md do what they say, through the command line."""
 
+import json
 import os
 import re
 import shutil
@@ -14,11 +15,16 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "extending.md"
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the two files of the document."""
+    """A folder with the files of the document."""
     text = DOCUMENT.read_text()
-    for language, name in (("python", "my_ideas.py"), ("yaml", "my_sweep.yaml")):
-        code, *_ = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-        (tmp_path / name).write_text(code)
+    for language, names in (
+        ("python", ("my_ideas.py", None, "my_network.py")),
+        ("yaml", ("my_sweep.yaml", "networks.yaml")),
+    ):
+        blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+        for name, code in zip(names, blocks, strict=True):
+            if name:
+                (tmp_path / name).write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIMSWEEP_IMPORT", raising=False)
     return tmp_path
@@ -106,6 +112,17 @@ def test_the_example_trains(here: Path) -> None:
     assert done.returncode == 0, done.stderr
     table = mimsweep("--import", "my_ideas", "results", "my_sweep.yaml").stdout.splitlines()
     assert len(table) == 1 + 3
+
+
+def test_the_network_trains_in_both_places_and_its_field_is_swept(here: Path) -> None:
+    done = mimsweep("--import", "my_network", "run", "networks.yaml", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "networks: eager steps: a user's network (conv1d), in 5 runs" in done.stderr
+    done = mimsweep("--import", "my_network", "results", "networks.yaml", "--output", "r.json")
+    rows = json.loads((here / "r.json").read_text())
+    assert sorted((row["decoder"], row["width"]) for row in rows) == [
+        ("conv1d", 16), ("mlp", 8), ("mlp", 8), ("mlp", 16), ("mlp", 16)
+    ]  # fmt: skip
 
 
 def test_runs_of_the_example_are_independent_of_their_cohort(here: Path) -> None:

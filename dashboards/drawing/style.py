@@ -65,6 +65,8 @@ FIELDS = {
     "z_dim": "latent size z_dim (dimensions)",
     "mid_dim": "hidden width mid_dim (units)",
     "layers": "layers",
+    "encoder": "encoder",
+    "decoder": "decoder",
     "warmup": "warm-up (epochs)",
     "lr": "learning rate lr",
     "batch_size": "batch size (items)",
@@ -97,6 +99,10 @@ FIELDS = {
     "mmd": "weight of MMD²",
     "importance_samples": "importance samples",
     "temperature": "temperature of cMIM",
+    "test_fraction": "part of the items to test on",
+    "standardise": "columns standardised",
+    "label": "column of labels",
+    "bits": "probabilities of bits",
 }
 METHOD = "method"
 """The column of what several fields come to together."""

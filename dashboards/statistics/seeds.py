@@ -13,7 +13,7 @@ from mimsweep.dashboards.drawing import style
 
 CONFIDENCE = 0.95
 _RESAMPLES = 9999
-_BOOKKEEPING = {"run_key", "run_id", "run_name", "status"}
+_BOOKKEEPING = {"run_key", "run_id", "run_name", "status", "content"}  # which follow from others
 
 
 def spec_fields(frame: pd.DataFrame) -> list[str]:

@@ -1,5 +1,6 @@
 """What a data set is: what each split of it holds."""
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -15,11 +16,19 @@ class DataError(UserError):
     """A data set can't be had; the message says why and what to do, in one sentence."""
 
 
+class Ordered(Protocol):
+    """The items of a split in the order of use, to be had a few at a time; a tensor is one."""
+
+    def __getitem__(self, some: slice) -> Tensor:
+        """Returns some of them, with shape (n, D)."""
+
+
 class DataSet(Protocol):
     """What a model learns from and is tested on.
 
-    Two attributes may be left out: `binary`, true if items are probabilities of bits, and `pairs`,
-    true if the items of `train` have shape (N, 2D), the encoder's input and the target.
+    Three members may be left out: `binary`, true if items are probabilities of bits; `pairs`, true
+    if the items of `train` have shape (N, 2D), the encoder's input and the target; and
+    `ordered(split, seed, epoch)`, the items that `draw` returns without all of them in memory.
     """
 
     @property
@@ -46,6 +55,12 @@ class DataSet(Protocol):
 def is_binary(data: DataSet) -> bool:
     """Returns whether items are probabilities of bits."""
     return bool(getattr(data, "binary", False))
+
+
+def ordered(data: DataSet, split: Split, seed: int, epoch: int) -> Ordered:
+    """Returns the items that `draw` returns, to be had a few at a time."""
+    own: Callable[[Split, int, int], Ordered] | None = getattr(data, "ordered", None)
+    return own(split, seed, epoch) if own else data.draw(split, seed, epoch)[0]
 
 
 def has_pairs(data: DataSet) -> bool:

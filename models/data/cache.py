@@ -2,20 +2,21 @@
 
 The data of an epoch depends on data set, seed and epoch alone, so all runs of a seed share it,
 whatever their model and shape, in whichever process they train. Processes that need the same pass
-at the same time don't both draw it: one does, the other draws the next one meanwhile.
+at the same time don't both draw it: one does, the other draws the next one meanwhile. Files are
+mapped, feature-major: what is read is the system's own copy, as minibatches want it.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile
+from zlib import crc32
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, Split, has_pairs, is_binary
@@ -73,6 +74,8 @@ class Cached:
         """Returns items with shape (N, D) and labels (N,), from a file if there is one."""
         if split not in KEPT:
             return self.data.draw(split, seed, epoch)
+        if kept := _read(self._path(split, seed, epoch)):
+            return kept
         with self._claim(split, seed, epoch, 0) as alone:
             if alone:
                 return self._shared(split, seed, epoch)
@@ -86,14 +89,13 @@ class Cached:
         return self.data.log_prob(x)
 
     def _path(self, split: Split, seed: int, epoch: int) -> Path:
-        return self.folder / f"{self.name}-{split}-{seed}-{epoch}.npz"
+        return self.folder / f"{self.name}-{split}-{seed}-{epoch}.safetensors"
 
     def _shared(self, split: Split, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns a pass from its file or, if there is none, draws and keeps it."""
         path = self._path(split, seed, epoch)
-        with suppress(OSError, ValueError, KeyError, BadZipFile):
-            file = np.load(BytesIO(path.read_bytes()))
-            return torch.from_numpy(file["x"]), torch.from_numpy(file["labels"]).long()
+        if kept := _read(path):
+            return kept
         x, labels = self.data.draw(split, seed, epoch)
         # A disk that takes no more costs time, no results.
         with suppress(OSError):
@@ -141,8 +143,21 @@ class Cached:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}")
         try:
-            with temporary.open("wb") as file:
-                np.savez(file, x=x.numpy(), labels=labels.to(torch.uint8).numpy())
+            rows = x.mT.contiguous()
+            tensors = {"x": rows, "labels": labels.to(torch.uint8)}
+            save_file(tensors, temporary, metadata={"crc32": str(crc32(rows.numpy().data))})
             temporary.replace(path)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[Tensor, Tensor] | None:
+    """Returns a pass from its file; None if there is none, or it's damaged."""
+    with suppress(OSError, SafetensorError), safe_open(path, "pt") as file:
+        rows, labels = file.get_tensor("x"), file.get_tensor("labels")
+        # A machine that lost its power may have kept the file's length, and not all of it.
+        if file.metadata() == {"crc32": str(crc32(rows.numpy().data))}:
+            return rows.mT, labels.long()
+    return None

@@ -81,9 +81,10 @@ class PcaFashionMnist:
         if split in ("test", "final"):
             return self._test, self.images.test_labels
         name = ("data", f"pca-fashion-mnist{self.dims}", split, seed)
-        order, parts = epoch_of(self.images.train, name, epoch)
-        items = torch.cat([self.projection(part) for part in parts])
-        return items, self.images.train_labels[order]
+        centred, components = self.projection.mean, self.projection.components
+        order, parts = epoch_of(self.images.train, name, epoch, less=centred)
+        items = torch.cat([(part @ components).T for part in parts], dim=1)
+        return items.T, self.images.train_labels[order]
 
     def log_prob(self, x: Tensor) -> None:
         """Returns None: the density isn't known."""

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from mimsweep.models import registry
 from mimsweep.models.data.base import DataError, DataSet, Split, has_pairs, is_binary
+from mimsweep.models.data.files.fitting import Misfit
+from mimsweep.models.data.files.fitting import fitted as fitted_items
+from mimsweep.models.data.files.found import LEAST_NEIGHBOURS, LEAST_TEST
 from mimsweep.models.parts import Data
 from mimsweep.models.places import defined_at
 from mimsweep.models.settings import kept
-
-LEAST_TEST, LEAST_NEIGHBOURS = 6, 10
-"""Items that the estimate of mutual information needs, and those of `knn`, which has k = 10."""
 
 
 @dataclass(frozen=True)
@@ -124,26 +124,19 @@ class UsersData:
 
     def _fitted(self, items: Tensor, call: str) -> Tensor:
         """Returns items (N, D) as float32, or says why they can't be."""
-        fitted = items.float()
-        finite = fitted.isfinite()
-        if not finite.all():
-            row, column = (~finite).nonzero()[0].tolist()
-            raise self.wrong(
-                f"item {row} of {call} is {items[row, column]} in column {column}, from 0; all "
-                "must be finite numbers of float32"
-            )
-        if items.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.bool):
-            exact = items.double()
-            span = exact.amax(0) - exact.amin(0)
-            lost = (exact - fitted.double()).abs().amax(0) > span / 1000
-            # The span of a column that is one number may be what float64 itself rounds off.
-            lost &= span > 1e-12 * exact.abs().amax(0)
-            if lost.any():
-                column = int(lost.int().argmax())
+        found = fitted_items((items.float() if items.dtype == torch.bfloat16 else items).numpy())
+        if isinstance(found, Misfit):
+            row, column = found.row, found.column
+            if row is None:
                 raise self.wrong(
                     f"column {column}, from 0, of the items of {call} is of {items.dtype}, and "
                     "float32 can't tell its values apart; subtract their mean"
                 )
+            raise self.wrong(
+                f"item {row} of {call} is {items[row, column]} in column {column}, from 0; all "
+                "must be finite numbers of float32"
+            )
+        fitted = torch.from_numpy(found)
         if self.binary and (fitted.amin() < 0 or fitted.amax() > 1):
             low, high = fitted.amin().item(), fitted.amax().item()
             raise self.wrong(

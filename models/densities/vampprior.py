@@ -121,10 +121,12 @@ class StackedVampPrior:
 
         Args:
             seed: of the run.
-            items: with shape (>= K, >= inputs), to start at; None for draws from N(0, I).
+            items: with shape (N, >= inputs), to start at, used again where N < K; None for draws
+                from N(0, I).
         """
         if items is not None:
-            return {f"{self.name}.inputs": items[: self.components, : self.inputs]}
+            some = torch.arange(self.components) % len(items)
+            return {f"{self.name}.inputs": items[some, : self.inputs]}
         return {n: initial_normals(n, shape, seed) for n, shape in self.shapes().items()}
 
     def __call__(self, weights: Weights, items: int) -> Mixture:

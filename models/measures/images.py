@@ -80,6 +80,16 @@ def likelihood(net: TwoLevel, x: Tensor, seed: int, samples: int) -> dict[str, f
         seed: of the run.
         samples: S.
     """
+    log_p_x, elbo = log_likelihood(net, x, seed, samples)
+    mean = float(log_p_x.double().mean())
+    return {"log_likelihood": mean, "nll": -mean, "elbo": float(elbo.double().mean())}
+
+
+def log_likelihood(net: TwoLevel, x: Tensor, seed: int, samples: int) -> tuple[Tensor, Tensor]:
+    """Returns log p(x) by importance sampling, and the ELBO, of images, each with shape (N,).
+
+    Arguments are those of `likelihood`.
+    """
     prior = net.prior()
     device = next(net.parameters()).device
 
@@ -91,9 +101,7 @@ def likelihood(net: TwoLevel, x: Tensor, seed: int, samples: int) -> dict[str, f
         source = generator("likelihood", seed, row)
         return torch.randn(samples, 2 * net.z_dim, generator=source)
 
-    log_p_x, elbo = importance_sampled(log_weights, draw, len(x), AT_ONCE[device.type])
-    mean = float(log_p_x.double().mean())
-    return {"log_likelihood": mean, "nll": -mean, "elbo": float(elbo.double().mean())}
+    return importance_sampled(log_weights, draw, len(x), AT_ONCE[device.type])
 
 
 def importance_sampled(

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mimsweep.models.elementary import ZERO, Int, elementwise
 from mimsweep.models.jit import compiled
 from mimsweep.models.measures import tiles
 
 BLOCK = 128  # training points measured in a row; a multiple of any vector register's width
-COLUMNS = 10  # after so many it's asked whether a block can be left out
+COLUMNS = 4  # after so many it's asked whether a block can be left out
+TOGETHER = 16  # test points that a block is read for, once; their distances fit the cache
 MARGIN = 1 + 1e-4  # outweighs float32's rounding in a sum of up to 1,000 squares
 
 
@@ -85,11 +87,14 @@ def _nearest(train: NDArray[np.float32], test: NDArray[np.float32], k: int) -> N
     blocks, dims = -(-len(train) // BLOCK), train.shape[1]
     points = np.full((blocks * BLOCK, dims), np.inf, dtype=np.float32)
     points[: len(train)] = train[order]
-    columns = points.reshape(blocks, BLOCK, dims).transpose(0, 2, 1).copy()
-    low = columns.min(axis=2).T.copy()
+    columns = np.zeros((blocks, -(-dims // COLUMNS) * COLUMNS, BLOCK), np.float32)
+    columns[:, :dims] = points.reshape(blocks, BLOCK, dims).transpose(0, 2, 1)
+    low = columns[:, :dims].min(axis=2).T.copy()
     starts = np.arange(0, len(train), BLOCK)
     high = np.maximum.reduceat(points[: len(train)], starts, axis=0).T.copy()
-    return _search(points[: len(train)], order, columns, (low, high), test, _tiled(test), k)
+    wide = np.zeros((len(test), columns.shape[1]), np.float32)
+    wide[:, :dims] = test
+    return _search(points[: len(train)], order, columns, (low, high), wide, _tiled(test), k)
 
 
 @compiled
@@ -123,28 +128,41 @@ def _tiled(points: NDArray[np.float32]) -> NDArray[np.int64]:
 @compiled
 def _measure(
     columns: NDArray[np.float32],
+    block: int,
     point: NDArray[np.float32],
-    bound: float,
+    bound: np.float32,
     apart: NDArray[np.float32],
 ) -> bool:
-    """Sets `apart`, shape (BLOCK,), to squared distances from columns (d, BLOCK).
+    """Sets `apart`, shape (BLOCK,), to squared distances from columns (blocks, d, BLOCK).
 
     Returns:
         whether one isn't above `bound`; if not, the distances may lack some columns.
     """
-    apart[:] = 0
-    for start in range(0, len(columns), COLUMNS):
-        for c in range(start, min(start + COLUMNS, len(columns))):
-            here = point[c]
-            for j in range(BLOCK):
-                gap = columns[c, j] - here
-                apart[j] += gap * gap
-        within = np.int32(0)  # counted: a sum runs in vector registers
-        for j in range(BLOCK):
-            within += np.int32(apart[j] <= bound)
-        if within == 0:
+    for c in range(0, columns.shape[1], COLUMNS):
+        if _add_columns(columns, block, c, point, bound, apart) == 0:
             return False
     return True
+
+
+@elementwise
+def _add_columns(
+    columns: NDArray[np.float32],
+    block: int,
+    c: int,
+    point: NDArray[np.float32],
+    bound: np.float32,
+    apart: NDArray[np.float32],
+) -> np.int32:
+    """Adds four columns' part to `apart`; returns how many are not above `bound`."""
+    p0, p1, p2, p3 = point[c], point[c + 1], point[c + 2], point[c + 3]
+    within = Int(0)  # counted: a sum runs in vector registers
+    for j in range(BLOCK):
+        g0, g1 = columns[block, c, j] - p0, columns[block, c + 1, j] - p1
+        g2, g3 = columns[block, c + 2, j] - p2, columns[block, c + 3, j] - p3
+        total = (apart[j] if c > 0 else ZERO) + g0 * g0 + g1 * g1 + g2 * g2 + g3 * g3
+        apart[j] = total
+        within = Int(within + Int(total <= bound))
+    return within
 
 
 @compiled
@@ -202,29 +220,33 @@ def _search(
     Args:
         train: in blocks of near points, with shape (N, d).
         order: the index of each of them, with shape (N,).
-        columns: `train` with shape (blocks, d, BLOCK).
+        columns: `train` with shape (blocks, d', BLOCK), columns of 0 behind its own.
         box: smallest and largest values of each block, with shape (d, blocks) each.
-        test: with shape (n, d).
+        test: with shape (n, d'), likewise.
         turns: an order of the test points, near ones one after the other, with shape (n,).
         k: at most N.
     """
+    blocks, dims = len(columns), train.shape[1]
     result = np.full((len(test), k), len(train), np.int64)
-    best, apart = np.empty(k), np.empty(BLOCK, np.float32)
-    far = np.empty(len(columns), np.float32)
-    for i in turns:
-        point, indices = test[i], result[i]
-        best[:] = np.inf
-        bound = np.float32(np.inf)
-        _box_distances(box, point, far)
-        nearest = np.argmin(far)
-        for turn in range(-1, len(columns)):
-            b = nearest if turn < 0 else turn
-            if turn == nearest or far[b] > bound:
-                continue
-            if _measure(columns[b], point, bound, apart):
-                for j in range(min(BLOCK, len(train) - b * BLOCK)):
-                    if apart[j] <= bound:
-                        row = b * BLOCK + j
-                        _insert_neighbour(best, indices, train, point, row, order[row])
-                        bound = np.float32(best[-1] * MARGIN)
+    best, bound = np.empty((TOGETHER, k)), np.empty(TOGETHER, np.float32)
+    far, apart = np.empty((TOGETHER, blocks), np.float32), np.empty(BLOCK, np.float32)
+    first = np.empty(TOGETHER, np.int64)
+    for start in range(0, len(test), TOGETHER):
+        some = turns[start : start + TOGETHER]
+        best[:], bound[:] = np.inf, np.inf
+        for g in range(len(some)):
+            _box_distances(box, test[some[g], :dims], far[g])
+            first[g] = np.argmin(far[g])
+        for turn in range(-1, blocks):
+            for g in range(len(some)):
+                b = first[g] if turn < 0 else turn
+                if turn == first[g] or far[g, b] > bound[g]:
+                    continue
+                point, indices = test[some[g]], result[some[g]]
+                if _measure(columns, b, point, bound[g], apart):
+                    for j in range(min(BLOCK, len(train) - b * BLOCK)):
+                        if apart[j] <= bound[g]:
+                            r = b * BLOCK + j
+                            _insert_neighbour(best[g], indices, train, point[:dims], r, order[r])
+                            bound[g] = np.float32(best[g, -1] * MARGIN)
     return result

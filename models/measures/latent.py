@@ -10,7 +10,8 @@ of their own. All quantities in nats but `rmse` (units of x) and shares.
 - nll          −mean log q(x);  nll_true_x  −mean log P(x), where known;  nll_true_z  −mean log P(z)
 - nll_untrained  what nll would be, of a q(x) that is as it started, because its loss has no q(x)
 - rmse         mean ‖x − x̂‖₂
-- knn<k>       accuracy of classifying the label from z by k neighbours in a new training pass
+- knn<k>       accuracy of classifying the label from z by k neighbours in a new training pass,
+               where there is more than one class
 - active_units, rate  and what is told of each dimension (`models.measures.collapse`)
 - distortion   −mean log p(x|z)
 - mi_bound     mean log q(z|x) − log p(z)
@@ -46,6 +47,9 @@ from mimsweep.models.steps.sampling import Sampler
 
 AT_ONCE = 8
 """Minibatches that are measured at once."""
+
+MOST_NEIGHBOURS = 100_000
+"""Training items among which a test item's neighbours are sought, of a pass in any order."""
 
 
 @torch.no_grad()
@@ -229,11 +233,15 @@ def _divergences(
 def _knn(
     model: LatentModel, weights: Weights, sampler: Sampler, seed: int, test_z: Tensor
 ) -> dict[str, float]:
-    rows = [
-        {"z": model.encode(weights, x).sample(noise.z)}
-        for x, noise in _wide(sampler, "knn", (seed, 0), ("z",))
-    ]
-    train_z = _joined(rows, sampler.batch_size)["z"]
+    if sampler.data.classes == 1:
+        return {}
+    rows, count = [], 0
+    for x, noise in _wide(sampler, "knn", (seed, 0), ("z",)):
+        rows.append({"z": model.encode(weights, x).sample(noise.z)})
+        count += x.shape[1] // padded(sampler.batch_size) * sampler.batch_size
+        if count >= MOST_NEIGHBOURS:
+            break
+    train_z, test_z = _joined(rows, sampler.batch_size)["z"][:MOST_NEIGHBOURS], test_z[:MOST_PAIRS]
     if not (train_z.isfinite().all() and test_z.isfinite().all()):
         return dict.fromkeys(("knn1", "knn3", "knn5", "knn10"), math.nan)
     accuracy = knn_accuracy(

@@ -10,6 +10,7 @@ from torch import Tensor
 from mimsweep.models.data.binarised import ImageSet
 from mimsweep.models.losses.hvae import TwoLevelNoise
 from mimsweep.models.measures.images import latents
+from mimsweep.models.measures.two_level import batches
 from mimsweep.models.nets.gated import PIXELS
 from mimsweep.models.nets.hvae import Architecture, TwoLevel
 from mimsweep.models.nets.pixelcnn import PixelDecoder
@@ -70,14 +71,11 @@ def pictures(
     z = torch.from_numpy(latents(net, test, "test", seed))
     shown = test[:count].float()
     z1_shown, z2_shown = z[: len(shown)].chunk(2, dim=1)
-    noise = TwoLevelNoise.draw(count, net.z_dim, torch.device("cpu"), "pictures", seed)
-    z2 = net.prior().sample(noise.prior_z2, noise.choice)
-    z1 = net.p_z1(z2).sample(noise.prior_z1)
     pseudo_inputs = torch.empty(0, PIXELS) if net.pseudo_inputs is None else net.pseudo_inputs
     return Pictures(
         test=shown,
         reconstructions=_decoded(net, z1_shown, z2_shown, seed),
-        samples=_decoded(net, z1, z2, seed),
+        samples=samples(net, count, "pictures", seed),
         pseudo_inputs=net.pseudo_images(pseudo_inputs[:count].detach()),
         latents=z,
         embedding=embedded(z),
@@ -85,14 +83,31 @@ def pictures(
     )
 
 
+def samples(net: TwoLevel, count: int, purpose: str, seed: int) -> Tensor:
+    """Returns x ~ p(x, z), with shape (N, 784): means of the convolutional decoder, else bits.
+
+    Args:
+        net: the model, in evaluation mode.
+        count: N.
+        purpose: names the noise, with the seed.
+        seed: of the noise.
+    """
+    noise = TwoLevelNoise.draw(count, net.z_dim, torch.device("cpu"), purpose, seed)
+    z2 = net.prior().sample(noise.prior_z2, noise.choice)
+    return _decoded(net, net.p_z1(z2).sample(noise.prior_z1), z2, seed)
+
+
 def _decoded(net: TwoLevel, z1: Tensor, z2: Tensor, seed: int) -> Tensor:
     """Returns images with shape (N, 784) of z1 and z2 with shape (N, Z)."""
-    decoder = net.decoder
-    if isinstance(decoder, PixelDecoder):
-        source = generator("pixels", seed)
-        return decoder.sample(z1, z2, torch.rand(len(z1), PIXELS, generator=source))[0]
-    nothing = torch.zeros(len(z1), PIXELS)
-    return net.p_x(z1, z2, nothing).sample(nothing)
+    source, decoder, parts = generator("pixels", seed), net.decoder, []
+    for z1_some, z2_some in batches(net, z1, z2):
+        if isinstance(decoder, PixelDecoder):
+            uniform = torch.rand(len(z1_some), PIXELS, generator=source)
+            parts.append(decoder.sample(z1_some, z2_some, uniform)[0])
+        else:
+            nothing = torch.zeros(len(z1_some), PIXELS)
+            parts.append(net.p_x(z1_some, z2_some, nothing).sample(nothing))
+    return torch.cat(parts)
 
 
 def embedded(z: Tensor) -> Tensor:

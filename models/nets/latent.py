@@ -1,13 +1,14 @@
-"""Encoder q(z|x), decoder p(x|z), prior p(z) and marginal q(x) of the MLP models, in all options.
+"""Encoder q(z|x), decoder p(x|z), prior p(z) and marginal q(x) of latent models, in all options.
 
 Encoder and decoder are perceptrons of one shape (experiments.md section 2): hidden layers, then a
-linear layer whose outputs are the mean and the log-scale; scale = exp(log-scale) + min_scale. With
-N components these are N means and N log-scales, and N log-weights. Of binary data the decoder
-returns logits. What p(z) and q(x) can be is in `Options`.
+linear layer; or networks of a user's. Their outputs are the mean and the log-scale;
+scale = exp(log-scale) + min_scale. With N components these are N means and N log-scales, and N
+log-weights. Of binary data the decoder returns logits. What p(z) and q(x) can be is in `Options`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from mimsweep.models.densities.users import UsersDensity, users_density
 from mimsweep.models.densities.vampprior import StackedVampPrior
 from mimsweep.models.layout import Weights
 from mimsweep.models.nets.mlp import Mlp
+from mimsweep.models.nets.users import Network, Networks, UsersNetwork
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class LatentModel:
         options: which distributions it is made of.
         binary: whether x is made of probabilities of bits: the decoder is Bernoulli.
         log_p_x: the true log P(x) in nats, of x with shape (R, B, D), for q(x) = "anchor".
+        networks: which encoder and decoder; width, layers and activation are of perceptrons.
     """
 
     x_dim: int
@@ -75,19 +78,27 @@ class LatentModel:
     options: Options = Options()
     binary: bool = False
     log_p_x: Callable[[Tensor], Tensor | None] | None = None
+    networks: Networks = field(default_factory=Networks)
 
-    @property
-    def encoder(self) -> Mlp:
+    @cached_property
+    def encoder(self) -> Network:
         """The network of q(z|x): D features to the mean, and the log-scale unless it is fixed."""
         heads = 1 if self.fixed_encoder_scale else 2
         outputs = _outputs(heads * self.z_dim, self.options.q_zx_gmm)
-        return Mlp("encoder", self.x_dim, outputs, self.mid_dim, self.layers, self.act)
+        mlp = Mlp("encoder", self.x_dim, outputs, self.mid_dim, self.layers, self.act)
+        return self.networks.instead_of(mlp)
 
-    @property
-    def decoder(self) -> Mlp:
+    @cached_property
+    def decoder(self) -> Network:
         """The network of p(x|z): Z features to the mean and the log-scale, or to logits."""
         outputs = self.x_dim if self.binary else _outputs(2 * self.x_dim, self.options.p_xz_gmm)
-        return Mlp("decoder", self.z_dim, outputs, self.mid_dim, self.layers, self.act)
+        mlp = Mlp("decoder", self.z_dim, outputs, self.mid_dim, self.layers, self.act)
+        return self.networks.instead_of(mlp)
+
+    @property
+    def users_networks(self) -> list[UsersNetwork]:
+        """The networks that are a user's."""
+        return [net for net in (self.encoder, self.decoder) if isinstance(net, UsersNetwork)]
 
     @property
     def p_z(self) -> LearnedDensity | None:
@@ -133,17 +144,19 @@ class LatentModel:
         return shapes
 
     def starts(self, seed: int, items: Callable[[], Tensor]) -> dict[str, Tensor]:
-        """Returns what one run's weights of p(z) and q(x) start at, by name.
+        """Returns what one run's weights start at, by name; those of perceptrons are left out.
 
         Args:
             seed: of the run.
             items: returns training items, with shape (N, >= D), for the VampPrior to start at.
         """
+        starts = {**self.encoder.start(seed), **self.decoder.start(seed)}
         p_z, q_x = self.p_z, self.q_x
-        starts = q_x.start(seed) if q_x else {}
         if isinstance(p_z, StackedVampPrior):
-            return {**p_z.start(seed, items()), **starts}
-        return {**(p_z.start(seed) if p_z else {}), **starts}
+            starts |= p_z.start(seed, items())
+        elif p_z:
+            starts |= p_z.start(seed)
+        return starts | (q_x.start(seed) if q_x else {})
 
     def encode(self, weights: Weights, x: Tensor) -> Density:
         """Returns q(z|x), over (R, B, Z), of x with shape (R, B, D)."""

@@ -46,6 +46,10 @@ class Mlp:
             shapes[f"{self.name}.{layer}.bias"] = (n_out,)
         return shapes
 
+    def start(self, seed: int) -> dict[str, Tensor]:
+        """Returns nothing: its weights start as those of `linear.initial_weights` do."""
+        return {}
+
     def __call__(self, weights: Weights, x: Tensor) -> Tensor:
         """Maps x with shape (R, B, inputs) to shape (R, B, outputs)."""
         for layer in range(self.layers):

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from mimsweep.models.data.base import DataSet, Split
+from mimsweep.models.data.base import DataSet, Split, ordered
 from mimsweep.models.data.toys import ToyMixture
 from mimsweep.models.layout import padded
 from mimsweep.models.losses.base import OwnNoise
@@ -73,17 +73,17 @@ class Sampler:
             yield Minibatches(toy, counted, self.batch_size)
             return
         items = {
-            seed_epoch: self.data.draw(split, *seed_epoch)[0]
+            seed_epoch: ordered(self.data, split, *seed_epoch)
             for seed_epoch in dict.fromkeys(seed_epochs)
         }
-        batches = {seed_epoch: self._batches(x) for seed_epoch, x in items.items()}
         most = max((each.samples for each in own.values()), default=1)
         at_once = max(1, ITEMS_AT_ONCE // (self.batch_size * max(most, 1)))
-        total = len(batches[seed_epochs[0]])
+        total = self.count(split)
         for start in range(0, total, at_once):
-            x = self._stack(
-                {m: b[start : start + at_once] for m, b in batches.items()}, seed_epochs
-            )
+            stop = min(start + at_once, total)
+            some = slice(start * self.batch_size, stop * self.batch_size)
+            drawn = {seed_epoch: self._batches(x[some]) for seed_epoch, x in items.items()}
+            x = self._stack(drawn, seed_epochs)
             counted = self._counted(split, seed_epochs, noise_names, start, len(x), own)
             yield Minibatches(x, counted, self.batch_size)
 

@@ -20,6 +20,7 @@ from mimsweep.models.losses.named import objective
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.latent import evaluate
 from mimsweep.models.nets.latent import LatentModel, Options
+from mimsweep.models.nets.users import Networks
 from mimsweep.models.parts import Value
 from mimsweep.models.steps.adam import learning_rate
 from mimsweep.models.steps.gpu.stream import Stream
@@ -58,6 +59,8 @@ class Cohort:
     mmd: float = 0.0
     importance_samples: int = 1
     temperature: float = 0.1
+    encoder: str = "mlp"
+    decoder: str = "mlp"
 
     def objective(self, data: DataSet) -> Objective:
         """Returns what the runs minimise on a data set."""
@@ -72,6 +75,7 @@ class Cohort:
             options=Options(**self._of(Options)),
             binary=is_binary(data),
             log_p_x=data.log_prob,
+            networks=Networks(self.encoder, self.decoder, self._shared),
         )
         return objective(
             self.model,
@@ -87,6 +91,12 @@ class Cohort:
     def _of(self, kind: type[Options | Method]) -> dict[str, Any]:
         """Returns the fields that they agree on and `kind` has, by name."""
         return {each.name: getattr(self, each.name) for each in fields(kind)}
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """The fields that all its runs share, by name: ours, and those that their parts declare."""
+        ours = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "runs"}
+        return {**ours.pop("declared"), **ours}
 
     def sampler(self, data: DataSet, objective: Objective, device: str) -> Sampler:
         """Returns what draws their minibatches and noise, for a torch device."""

@@ -26,34 +26,32 @@ from mimsweep.orchestrator.cli.options import (
     as_json,
     cohort_size,
     command_for,
-    data_dir,
     device,
     either_file,
-    list_store,
     load,
     load_either,
     overrides,
     sweep_file,
-    tell_others,
+    tell,
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.streams import guarded
-from mimsweep.orchestrator.cli.surroundings import (
+from mimsweep.orchestrator.cli.sweeps import sweeps
+from mimsweep.orchestrator.cli.training import (
+    cohort_limit_of,
+    end_failed,
+    end_interrupted,
+    training,
+)
+from mimsweep.orchestrator.defaults import data_dir
+from mimsweep.orchestrator.errors import MimsweepError, SpecError
+from mimsweep.orchestrator.stopping import STOP
+from mimsweep.orchestrator.surroundings import (
+    in_sentences,
     leave_out_others,
     require_folder,
     system_refuses,
 )
-from mimsweep.orchestrator.cli.sweeps import sweeps
-from mimsweep.orchestrator.cli.training import (
-    cohort_limit_of,
-    end,
-    end_failed,
-    end_interrupted,
-    training,
-    training_options,
-)
-from mimsweep.orchestrator.errors import MimsweepError, SpecError
-from mimsweep.orchestrator.stopping import STOP
 
 
 class _Commands(click.Group):
@@ -73,21 +71,12 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         try:
-            return super().invoke(ctx)
-        except (KeyboardInterrupt, click.Abort):
-            end_interrupted("")
+            with in_sentences():
+                return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort) as stopped:
+            end_interrupted(str(stopped))
         except MimsweepError as error:
-            if STOP.asked:
-                end_interrupted(str(error))
             end_failed(error)
-        except Exception as error:
-            if STOP.asked:
-                end_interrupted("")  # what was stopped in the middle may fail in any way
-            if refused := system_refuses(error):
-                end_failed(SpecError(refused))
-            if not isinstance(error, ImportError):
-                raise
-            end_failed(SpecError(f"a part of what is installed can't be loaded: {error}"))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,10 +100,14 @@ def main(modules: Sequence[str]) -> None:
 @overrides
 def validate(sweep: Path, overrides: Sequence[str]) -> None:
     """Check a sweep or search file; write nothing."""
+    from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.files.yamlfile import shown_name
 
     loaded = load_either(sweep, overrides)
     click.echo(f"{shown_name(sweep)}: {loaded.name}, {loaded.size}")
+    if isinstance(loaded, Sweep):
+        for line in loaded.files:
+            click.echo(f"  {line}")
 
 
 @main.command()
@@ -133,29 +126,26 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show what would run, and in which cohorts; of a search, what it may cost at most."""
-    from mimsweep.orchestrator.engines.local import local_slots
     from mimsweep.orchestrator.files.sweep import Sweep
-    from mimsweep.orchestrator.planning import plan as make_plan
+    from mimsweep.orchestrator.showing.listing import open_list
+    from mimsweep.orchestrator.showing.listing import planned as made_plan
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = load_either(sweep, overrides)
     size = cohort_limit_of(cohort_size)
-    kind, slots = local_slots(device, None)
-    complete = list_store(tracking_uri).complete(loaded.name)
+    store = open_list(resolve_uri(tracking_uri))
     if not isinstance(loaded, Sweep):
-        cli_search.tell_plan(loaded, len(complete), as_json)
+        cli_search.tell_plan(loaded, len(store.complete(loaded.name)), as_json)
         return
-    tell_others(loaded, complete)
-    made = make_plan(loaded.name, loaded.runs, complete, size, kind, len(slots))
+    made = made_plan(loaded, store.statuses(loaded.name), size, device)
+    tell(made.lines)
     planned = made.to_json()
-    if made.cohorts and device == "auto" and kind == "cuda":
-        text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"
-        click.echo(f"mimsweep: {text}", err=True)
-    if made.eager:
-        click.echo(f"mimsweep: {made.eager}", err=True)
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return
     click.echo(f"{loaded.name}: {planned['runs']} runs, {planned['complete']} complete")
+    for line in made.stale.lines:
+        click.echo(f"  {line}")
     for cohort in planned["cohorts"]:
         spec = " ".join(f"{name}={value}" for name, value in cohort["spec"].items())
         click.echo(f"  {cohort['size']:>4} runs  {spec}")
@@ -167,21 +157,28 @@ def plan(
 @tracking_uri
 @training
 @click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
+@click.option(
+    "--fresh-stale",
+    is_flag=True,
+    help="Train those complete runs anew whose code, a user's, has changed since.",
+)
 def run(
     sweep: Path,
     overrides: Sequence[str],
     tracking_uri: str | None,
-    fresh: bool,
+    cohort_size: str,
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
+    from mimsweep.orchestrator.running.policy import training_options
     from mimsweep.orchestrator.running.progress import view
     from mimsweep.orchestrator.running.run import run_sweep
 
     loaded = load(sweep, overrides)
+    options = training_options(tracking_uri, cohort_size=cohort_limit_of(cohort_size), **how)
     with view() as shown:
-        outcome = run_sweep(loaded, training_options(tracking_uri, fresh=fresh, **how), shown)
-    end(outcome)
+        outcome = run_sweep(loaded, options, shown)
+    outcome.require_all()
     if str(sweep) != "-":  # the standard input has been read
         figures = command_for("figures", sweep, overrides, tracking_uri)
         ui = command_for("ui", None, (), tracking_uri)

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from mimsweep.orchestrator.cli.options import (
-    data_dir,
     load,
     overrides,
     sweep_file,
     tracking_uri,
 )
+from mimsweep.orchestrator.defaults import data_dir
 from mimsweep.orchestrator.errors import TrainingError
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mimsweep.orchestrator import defaults
 from mimsweep.orchestrator.errors import SpecError
 
 if TYPE_CHECKING:
     from mimsweep.orchestrator.files.search import Search
     from mimsweep.orchestrator.files.sweep import Sweep
-    from mimsweep.orchestrator.tracking.reader import Lister
 
 
 class PathType(click.Path):
@@ -56,14 +56,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 cohort_size = click.option(
     "--cohort-size",
     metavar="N|auto",
-    default="auto",
+    default=defaults.COHORT_SIZE,
     show_default=True,
     help="Most runs trained as one stack.",
 )
 device = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
+    default=defaults.DEVICE,
     show_default=True,
     help="Where to train; auto: GPUs or CPU cores, what a short measurement finds faster; with Ray "
     "GPUs if there are any.",
@@ -84,25 +84,9 @@ def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
     return search.load_either(path, overrides)
 
 
-def list_store(tracking_uri: str | None, needed: bool = False) -> Lister:
-    """Returns the tracking store, to list its runs; refuses, if needed, one that isn't there."""
-    from mimsweep.orchestrator.tracking.reader import open_lister
-    from mimsweep.orchestrator.tracking.uri import resolve_uri
-
-    uri = resolve_uri(tracking_uri)
-    lister = open_lister(uri)
-    if lister is None:
-        from mimsweep.orchestrator.tracking.writer import Tracking
-
-        lister = Tracking(uri, create=False)
-    return lister.require() if needed else lister
-
-
-def tell_others(loaded: Sweep | Search, complete: Collection[str]) -> None:
-    """Says on the standard error how many complete runs are not of a sweep's file."""
-    from mimsweep.orchestrator.files.sweep import Sweep
-
-    if isinstance(loaded, Sweep) and (line := loaded.others(complete)):
+def tell(lines: Iterable[str]) -> None:
+    """Says lines on the standard error, of a command whose output is for others."""
+    for line in lines:
         click.echo(f"mimsweep: {line}", err=True)
 
 
@@ -122,11 +106,6 @@ def command_for(
 
         words += ["--tracking-uri", without_secrets(tracking_uri, tracking_uri)]
     return shlex.join(words)
-
-
-def data_dir() -> Path:
-    """Returns the folder of data sets."""
-    return Path(os.environ.get("MIMSWEEP_DATA_DIR") or "data")
 
 
 def add_modules(names: Sequence[str]) -> None:

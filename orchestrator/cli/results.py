@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from mimsweep.orchestrator import defaults
 from mimsweep.orchestrator.cli.options import (
     PathType,
     as_json,
-    data_dir,
     either_file,
     either_files,
-    list_store,
     load,
     load_either,
     overrides,
     sweep_file,
     sweep_files,
-    tell_others,
+    tell,
     tracking_uri,
 )
+from mimsweep.orchestrator.defaults import data_dir
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.stopping import kill_children
 
@@ -36,34 +35,27 @@ from mimsweep.orchestrator.stopping import kill_children
 @as_json
 def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
     """Count the runs of a sweep or search by status."""
-    from mimsweep.orchestrator.files.sweep import Sweep
+    from mimsweep.orchestrator.showing.listing import standing
     from mimsweep.orchestrator.tracking.runs import processors_line
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
-    loaded = load_either(sweep, overrides)
-    known = list_store(tracking_uri).statuses(loaded.name)
-    if isinstance(loaded, Sweep):
-        states = [(run.run_name, known.get(run.run_key)) for run in loaded.runs]
-        kind, total, most = "sweep", len(states), ""
-    else:
-        # No file says which runs a search has: they are those that it has stored.
-        states = [(f"the run of key {run_key}", state) for run_key, state in known.items()]
-        # More than the file says if `--trials` asked for more.
-        kind, total, most = "search", max(loaded.most_runs, len(states)), ", at most"
-    ends = Counter(state.status for _, state in states if state is not None)
-    counts = {name.lower(): ends[name] for name in ("FINISHED", "FAILED", "RUNNING", "KILLED")}
-    counts["missing"] = max(total - ends.total(), 0)
-    tell_others(loaded, [key for key, state in known.items() if state.status == "FINISHED"])
+    found = standing(load_either(sweep, overrides), resolve_uri(tracking_uri))
+    tell(found.lines)
     if as_json:
-        click.echo(json.dumps({kind: loaded.name, "total": total, **counts}, indent=2))
+        click.echo(json.dumps(found.to_json(), indent=2))
         return
-    click.echo(f"{loaded.name}: {counts['finished']}/{total} complete{most}")
+    counts = found.counts
+    most = ", at most" if found.kind == "search" else ""
+    click.echo(f"{found.name}: {counts['finished']}/{found.total} complete{most}")
     for name in ("failed", "running", "killed", "missing"):
         if counts[name]:
             click.echo(f"  {counts[name]} {name}")
-    if line := processors_line(state for _, state in states if state is not None):
+    for line in found.stale.lines:
         click.echo(f"  {line}")
-    log = Path(".mimsweep", "logs", loaded.name)
-    for name, state in states:
+    if line := processors_line(state for _, state in found.states if state is not None):
+        click.echo(f"  {line}")
+    log = Path(".mimsweep", "logs", found.name)
+    for name, state in found.states:
         if state is not None and state.status == "FAILED":
             click.echo(f"  {name} failed: {state.reason} (MLflow run {state.run_id})")
             if log.is_dir():
@@ -85,34 +77,30 @@ def results(
 ) -> None:
     """Print or store the table of complete runs: a row per run."""
     from mimsweep.orchestrator.files.sweep import Sweep
-    from mimsweep.orchestrator.showing.table import (
-        results_table,
-        stored_runs,
-        unread,
-        write_table,
-    )
+    from mimsweep.orchestrator.showing import listing
+    from mimsweep.orchestrator.showing.table import write_table
     from mimsweep.orchestrator.tracking.artifacts import missing_error
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = load_either(sweep, overrides)
     published = loaded.published if isinstance(loaded, Sweep) else None
     if output and any(path and _same(output, path) for path in (sweep, published)):
         raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
-    frame = list_store(tracking_uri, needed=True).frame(loaded.name)
-    runs = loaded.runs if isinstance(loaded, Sweep) else stored_runs(frame)
-    table = results_table(frame, runs)
-    tell_others(loaded, frame["run_key"])
+    found = listing.results(loaded, resolve_uri(tracking_uri))
+    table = found.table
+    tell(found.lines)
     kept = output is not None and table.empty and output.exists()  # the table of earlier runs, say
     if output is None:
         click.echo(table.to_csv(index=False), nl=False)
     elif not kept:
         write_table(table, output)
-        click.echo(f"{output}: {len(table)} of {len(runs)} runs", err=True)
-    if not isinstance(loaded, Sweep) and (lost := unread(frame, runs)):
-        raise missing_error(lost)
+        click.echo(f"{output}: {len(table)} of {len(found.runs)} runs", err=True)
+    if found.lost:
+        raise missing_error(found.lost)
     if table.empty:
         own = "" if isinstance(loaded, Sweep) else " of its own"
         left = f"; {output} is left as it was" if kept else ""
-        click.echo(f"mimsweep: {loaded.name}: no run{own} is complete yet{left}", err=True)
+        tell([f"{loaded.name}: no run{own} is complete yet{left}"])
 
 
 def _same(path: Path, other: Path) -> bool:
@@ -127,7 +115,7 @@ def _same(path: Path, other: Path) -> bool:
     "--output",
     metavar="DIR",
     type=PathType(file_okay=False),
-    default=Path("figures"),
+    default=defaults.FIGURES,
     show_default=True,
     help="Gets a folder of figures for each sweep.",
 )
@@ -160,7 +148,7 @@ def figures(
     "--output",
     metavar="FILE",
     type=PathType(dir_okay=False),
-    default=Path("reports/report.html"),
+    default=defaults.REPORT,
     show_default=True,
     help="The HTML file.",
 )
@@ -171,7 +159,8 @@ def report(
     from mimsweep.orchestrator.showing.output import report_on
     from mimsweep.orchestrator.tracking.uri import resolve_uri
 
-    for line in report_on(sweeps, overrides, resolve_uri(tracking_uri), output, data_dir()):
+    loaded = [load_either(path, overrides) for path in sweeps]
+    for line in report_on(loaded, resolve_uri(tracking_uri), output, data_dir()):
         click.echo(line)
 
 
@@ -182,13 +171,13 @@ def report(
 @as_json
 def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
     """Judge the claims of a sweep: holds, fails, undecided. Exit code 0 only if all hold."""
-    from mimsweep.orchestrator.showing.judge import judge, require_claims, to_json, to_lines
+    from mimsweep.orchestrator.showing.judge import to_json, to_lines
+    from mimsweep.orchestrator.showing.listing import verdicts
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = load(sweep, overrides)
-    require_claims(loaded)
-    complete = list_store(tracking_uri, needed=True).frame(loaded.name)
-    judgements = judge(loaded, complete)
-    tell_others(loaded, complete["run_key"])
+    judgements, lines = verdicts(loaded, resolve_uri(tracking_uri))
+    tell(lines)
     if as_json:
         click.echo(json.dumps(to_json(loaded, judgements), indent=2))
     else:

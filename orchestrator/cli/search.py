@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mimsweep.orchestrator import defaults
 from mimsweep.orchestrator.cli.options import PathType, as_json, tracking_uri
-from mimsweep.orchestrator.cli.training import end, training, training_options
+from mimsweep.orchestrator.cli.training import cohort_limit_of, training
 from mimsweep.orchestrator.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="DIR",
     type=PathType(file_okay=False),
-    default=Path("figures"),
+    default=defaults.FIGURES,
     show_default=True,
     help="Gets a folder of figures.",
 )
@@ -49,6 +50,7 @@ def search(
     storage: str | None,
     output: Path,
     as_json: bool,
+    cohort_size: str,
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Search the best hyper-parameters; go on where it was left."""
@@ -56,18 +58,20 @@ def search(
 
     loaded = load_search(search)
     # Optuna and MLflow take seconds to load: not for a file that is wrong.
+    from mimsweep.orchestrator.running.policy import training_options
     from mimsweep.orchestrator.running.progress import view
     from mimsweep.orchestrator.search.run import run_search
 
     if trials is not None:
         loaded = dataclasses.replace(loaded, trials=trials)
+    options = training_options(tracking_uri, cohort_size=cohort_limit_of(cohort_size), **how)
     with view() as shown:
-        found = run_search(loaded, training_options(tracking_uri, **how), storage, output, shown)
+        found = run_search(loaded, options, storage, output, shown)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found.summary), indent=2))
     else:
         _tell(loaded, found)
-    end(found.outcome)
+    found.outcome.require_all()
     if found.failed:
         lines = [f"trial {number}: {reason}" for number, reason in found.failed.items()]
         raise TrainingError("\n  ".join([f"{len(lines)} trials failed:", *lines]))

@@ -1,27 +1,24 @@
-"""What the commands that train share: their options, and how they end."""
+"""What the commands that train share: their options, and how commands end."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from mimsweep.orchestrator.cli.options import cohort_size, data_dir, device
-from mimsweep.orchestrator.errors import MimsweepError, SpecError, TrainingError
+from mimsweep.orchestrator import defaults
+from mimsweep.orchestrator.cli.options import cohort_size, device
+from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import INTERRUPTED, STOP, interrupted
-
-if TYPE_CHECKING:
-    from mimsweep.orchestrator.running.invocation import Options
-    from mimsweep.orchestrator.running.policy import Outcome
 
 C = TypeVar("C", bound=Callable[..., Any])
 
 engine = click.option(
     "--engine",
     type=click.Choice(["local", "ray", "inline"]),
-    default="local",
+    default=defaults.ENGINE,
     show_default=True,
     help="Where workers are: processes of this machine, actors of the Ray cluster at RAY_ADDRESS "
     "(else of a Ray started here), or this process, for debugging.",
@@ -36,7 +33,7 @@ gpus_per_worker = click.option(
     "--gpus-per-worker",
     metavar="GPUS",
     type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
+    default=defaults.GPUS_PER_WORKER,
     show_default=True,
     help="Of each worker of the Ray engine on GPUs; a fraction lets workers share one.",
 )
@@ -58,14 +55,14 @@ retries = click.option(
     "--retries",
     metavar="N",
     type=click.IntRange(min=0),
-    default=1,
+    default=defaults.RETRIES,
     show_default=True,
     help="How often a lost cohort is tried again before it is split to find the guilty run.",
 )
 
 
 def training(command: C) -> C:
-    """Adds the options of `training_options` to a command."""
+    """Adds the options of `running.policy.training_options` to a command."""
     for option in (
         retries,
         timeout,
@@ -79,42 +76,6 @@ def training(command: C) -> C:
     ):
         command = option(command)
     return command
-
-
-def training_options(
-    tracking_uri: str | None,
-    *,
-    cohort_size: str,
-    fail_fast: bool,
-    max_failures: int | None,
-    timeout: float | None,
-    retries: int,
-    fresh: bool = False,
-    **where: Any,  # noqa: ANN401
-) -> Options:
-    """Returns how to train, as the command line says."""
-    from mimsweep.orchestrator.running.invocation import Options
-    from mimsweep.orchestrator.running.policy import Policy
-    from mimsweep.orchestrator.tracking.uri import resolve_uri
-
-    return Options(
-        cohort_size=cohort_limit_of(cohort_size),
-        tracking_uri=resolve_uri(tracking_uri),
-        data_dir=data_dir(),
-        policy=Policy(retries, timeout, 1 if fail_fast else max_failures),
-        fresh=fresh,
-        **where,
-    )
-
-
-def end(outcome: Outcome) -> None:
-    """Ends the command with the exit code of what it came to."""
-    if outcome.interrupted:
-        left = f"{outcome.left}; " if outcome.left else ""
-        end_interrupted(f"{left}the same command completes what is missing")
-    if outcome.failed:
-        lines = [f"{run.run_name}: {reason}" for run, reason in outcome.failed.items()]
-        raise TrainingError("\n  ".join([f"{len(lines)} runs failed:", *lines]))
 
 
 def end_failed(error: MimsweepError) -> NoReturn:

@@ -56,6 +56,7 @@ class RunFinished:
         profile: what was measured of each latent dimension, by name.
         processor: the kind that trained it, as `models.jit.processor` names it; "A then B" if a
             checkpoint of A went on on B.
+        code: what `stale.code_of` returned where it was trained.
     """
 
     run_key: str
@@ -64,6 +65,7 @@ class RunFinished:
     snapshots: bytes = b""
     profile: Mapping[str, list[float]] = field(default_factory=dict)
     processor: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,13 @@ class Record:
         epochs: those it has trained.
         seconds: its training time.
         processors: the kinds that trained it, in order.
+        code: what `stale.code_of` returned; None if its version of mimsweep didn't say.
     """
 
     epochs: list[Row]
     seconds: float
     processors: list[str]
+    code: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _read_file(path: Path, keys: Collection[str]) -> dict[str, Saved]:
                     runs[row]["epochs"],
                     runs[row]["seconds"],
                     runs[row].get("processors", []),  # an older version's has none
+                    runs[row].get("code"),
                 ),
             )
             for row in rows

@@ -9,8 +9,6 @@ from mimsweep.orchestrator.engines.inline import InlineEngine
 from mimsweep.orchestrator.engines.local import LocalEngine, local_slots
 from mimsweep.orchestrator.errors import SpecError
 
-ENGINES = ("local", "ray", "inline")
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -33,7 +31,7 @@ def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float
     """Returns how to make an engine; of "ray", its cluster is connected.
 
     Args:
-        engine: one of `ENGINES`.
+        engine: a value of `orchestrator.defaults.Engine`.
         device: "auto", "cpu" or "cuda". "auto" comes to GPUs, if there are any; but for "ray", that
             is with a rival, between which `engines.auto` decides.
         workers: number of slots; None: what the devices are good for.

@@ -30,7 +30,7 @@ def measured(run: RunSpec, weights: bytes, place: Place) -> Measured:
 def _measured(run: RunSpec, tensors: dict[str, Tensor], place: Place) -> Measured:
     require_finite(tensors)
     if not run.of_images:
-        return measure(cohort_of([run]), data_of(run.dataset, place), tensors, place.device)
+        return measure(cohort_of([run]), data_of(run, place), tensors, place.device)
     images = load_images(run.dataset, place.data_dir, run.train_items, run.test_items)
     cohort = image_cohort_of([run])
     found = measure_images(cohort, images, tensors, place.device)

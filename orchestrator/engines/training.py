@@ -5,15 +5,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from mimsweep.models import jit, registry, settings
-from mimsweep.models.data.base import DataSet
+from mimsweep.models.data.base import DataError, DataSet
 from mimsweep.models.data.binarised import ImageSet, load_images
 from mimsweep.models.data.cache import Cached
+from mimsweep.models.data.files.data import FileData, load_file
 from mimsweep.models.data.loading import load
 from mimsweep.models.data.toys import ToyMixture
 from mimsweep.models.training import runs as trained
@@ -35,9 +38,11 @@ from mimsweep.orchestrator.engines.base import (
 )
 from mimsweep.orchestrator.engines.checkpoint import Record
 from mimsweep.orchestrator.engines.forgetting import PASSES
+from mimsweep.orchestrator.files.fields import FILE_FIELDS, FOUND_FIELDS
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 from mimsweep.orchestrator.metrics import EPOCH_METRICS
 from mimsweep.orchestrator.planning import by_agreement
+from mimsweep.orchestrator.stale import code_of
 
 CACHE_BYTES = 8 * 2**30
 """Most disk space for the training passes of a sweep's image data; removed when it is complete."""
@@ -74,12 +79,21 @@ def _too_large(error: BaseException) -> bool:
     )
 
 
-def data_of(name: str, place: Place) -> DataSet:
-    """Returns a data set, training passes of dear ones kept on disk."""
-    data = load(name, place.data_dir)
-    if isinstance(data, ToyMixture) or name in registry.DATA:
+def plain_data_of(run: RunSpec, data_dir: Path) -> DataSet:
+    """Returns the data set of a run, which is not one of images."""
+    if not run.of_file:
+        return load(run.dataset, data_dir)
+    if run.file is None:
+        raise DataError(f"{run.dataset}: a data file is found by the sweep that names it")
+    return load_file(run.file, run.standardise, run.is_binary)
+
+
+def data_of(run: RunSpec, place: Place) -> DataSet:
+    """Returns the data set of a run, training passes of dear ones kept on disk."""
+    data = plain_data_of(run, place.data_dir)
+    if isinstance(data, ToyMixture | FileData) or run.dataset in registry.DATA:
         return data  # drawn in less time than read; a user's may be another tomorrow
-    return Cached(data, name, place.checkpoint_dir / PASSES, CACHE_BYTES)
+    return Cached(data, run.dataset, place.checkpoint_dir / PASSES, CACHE_BYTES)
 
 
 def _training(
@@ -88,14 +102,19 @@ def _training(
     """Returns a cohort ready to train, and metrics that say on what."""
     first = runs[0]
     if not first.of_images:
-        data = {name: data_of(name, place) for name in dict.fromkeys(r.dataset for r in runs)}
+        data = {of_data(run): run for run in runs}
+        loaded = {fields: data_of(run, place) for fields, run in data.items()}
         stacks = [
-            Training(cohort_of(alike), data[alike[0].dataset], place.device)
+            Training(cohort_of(alike), loaded[of_data(alike[0])], place.device)
             for alike in by_agreement(runs)
         ]
         return stacks[0] if len(stacks) == 1 else Abreast(stacks), {}
     images = load_images(first.dataset, place.data_dir, first.train_items, first.test_items)
     return ImageTraining(image_cohort_of(runs), images, place.device), origin(first, images)
+
+
+of_data = attrgetter("dataset", *FILE_FIELDS, *FOUND_FIELDS)
+"""Returns the fields that a run's data depend on."""
 
 
 def origin(run: RunSpec, images: ImageSet) -> dict[str, float]:
@@ -111,10 +130,13 @@ class _Cohort:
         self._place = place
         self._name = f"{runs[0].run_key}-{len(runs)}"
         self._processor = jit.processor(place.device)
-        self._records = {run.run_key: self._new_record() for run in runs}
+        self._records = {run.run_key: self._new_record(run) for run in runs}
         self._snapshots: dict[str, list[dict[str, torch.Tensor]]] = {}
         resumable = [] if place.snapshots else self._training.live
         for key, saved in checkpoint.read(place.checkpoint_dir, resumable).items():
+            if saved.record.code not in (None, self._records[key].code):
+                print(f"{key}: its checkpoint is of other code: it starts anew", file=sys.stderr)
+                continue
             self._training.restore(key, saved.progress, saved.tensors)
             if self._processor not in saved.record.processors:
                 saved.record.processors.append(self._processor)
@@ -143,11 +165,11 @@ class _Cohort:
             case Join(runs=runs):
                 assert not isinstance(self._training, Abreast)  # a search's cohort has one shape
                 self._clock()
-                self._records |= {run.run_key: self._new_record() for run in runs}
+                self._records |= {run.run_key: self._new_record(run) for run in runs}
                 self._training.add(members(runs))
 
-    def _new_record(self) -> Record:
-        return Record([], 0.0, [self._processor])
+    def _new_record(self, run: RunSpec) -> Record:
+        return Record([], 0.0, [self._processor], code_of(run))
 
     def _message(self, event: trained.Event) -> Event:
         self._clock()
@@ -162,7 +184,8 @@ class _Cohort:
             case trained.RunEnd(key=key, metrics=metrics, weights=weights, profile=profile):
                 metrics = {**metrics, **self._origin, "seconds": record.seconds}
                 kind = " then ".join(record.processors)
-                return RunFinished(key, metrics, _saved(weights), self._film(key), profile, kind)
+                files = (_saved(weights), self._film(key))
+                return RunFinished(key, metrics, *files, profile, kind, record.code or "")
             case trained.RunFailed(key=key, reason=reason):
                 return RunFailed(key, reason)
 

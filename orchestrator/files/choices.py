@@ -52,6 +52,7 @@ IMAGE_MODELS = tuple(
     for loss in ("", "-mim", "-amim", "-smim")
 )
 MODELS = Choices(("mim", "amim", "vae", "ae", "cmim", *IMAGE_MODELS), added="LOSSES")
+NETWORKS = Choices(("mlp",), added="NETWORKS")
 PRIORS = Choices(("standard", "vampprior"))
 ACTIVATIONS = Choices(("tanh", "swish", "relu"))
 P_Z = Choices(("anchor", "prior", "marginal", "gmm-marginal"), added="DENSITIES")
@@ -63,8 +64,12 @@ DATASETS = (
     "toy<K>, toy<K>_<D> with D >= 2, toy<TEXT>, the same with a capital T (self-supervised), "
     "mnist, fashion-mnist, pca-fashion-mnist<k> with k from 1 to 784, pca-fashion-mnist<k>-study, "
     + ", ".join(IMAGE_SETS)
+    + ", file:<PATH> of a .npz, .npy, .csv or .parquet file"
 )
 BITS = ("mnist", "fashion-mnist")
+
+FILE = "file:"
+"""How the name of a data set begins that is a file; its path follows."""
 
 _NUMBER = "0|[1-9][0-9]{0,8}"
 _TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
@@ -101,13 +106,19 @@ def data_dim(dataset: str) -> int:
 
 
 def check_dataset(dataset: str) -> str:
-    """Returns the name of a data set, or says what is allowed."""
-    data_dim(dataset)
+    """Returns the name of a data set, or says what is allowed; a file is looked at later."""
+    if not is_file(dataset):
+        data_dim(dataset)
     return dataset
 
 
+def is_file(dataset: str) -> bool:
+    """Returns whether a data set is a file of a user's."""
+    return dataset.startswith(FILE)
+
+
 def is_binary(dataset: str) -> bool:
-    """Returns whether a data set's items are bits, or probabilities of bits."""
+    """Returns whether a data set, which is no file, has bits, or probabilities of bits."""
     if _ours(dataset):
         return dataset in (*BITS, *IMAGE_SETS)
     return bool(registered("DATA")[dataset].binary)
@@ -115,7 +126,7 @@ def is_binary(dataset: str) -> bool:
 
 def is_known(dataset: str) -> bool:
     """Returns whether the true P(x) of a data set is known."""
-    if _ours(dataset):
+    if _ours(dataset) or is_file(dataset):
         return is_toy(dataset)
     return bool(registered("DATA")[dataset].known)
 

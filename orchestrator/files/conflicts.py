@@ -1,9 +1,17 @@
 """Which fields of a run don't go together, each refused with a sentence."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from mimsweep.orchestrator.files.choices import IMAGE_MODELS, IMAGE_SETS
-from mimsweep.orchestrator.files.fields import RunFields
+from mimsweep.orchestrator.files.fields import (
+    FILE_FIELDS,
+    FOUND_FIELDS,
+    RunFields,
+)
+
+if TYPE_CHECKING:
+    from mimsweep.models.data.files.found import DataFile
 
 LEARNED = ("prior", "gmm-marginal")
 """The distributions of ours that are learned; those that users add are too."""
@@ -12,25 +20,33 @@ NOT_LEARNED = ("anchor", "marginal")
 
 ALONE = {
     "free_bits": ("p_z", "q_zx_gmm", "inv_h", "importance_samples"),
-    "bn_gamma": ("q_zx_gmm",),
+    "bn_gamma": ("q_zx_gmm", "encoder"),
     "mmd": ("p_z", "inv_h", "importance_samples"),
     "importance_samples": ("beta_end", "inv_h"),
 }
 """Settings of methods, and what must have its default beside each. Free bits need the divergence of
-each dimension in closed form, batch norm one mean of each, MMD a p(z) that isn't learned; the
-weights of importance are those of VAE's bound, and `inv_h` is of VAE's loss."""
+each dimension in closed form, batch norm one mean of each and a last layer that it knows, MMD a
+p(z) that isn't learned; the weights of importance are those of VAE's bound, and `inv_h` is of VAE's
+loss."""
 
 LEAST_ITEMS = 100
 """With fewer there can be more classes than images to be clustered, or neighbours than images."""
 
 
-def conflicts(run: RunFields, *, known: bool, binary: bool) -> Iterator[tuple[str, str]]:
+LARGEST_SQUARED = 1e18
+"""A number whose square float32 can still hold, with all that a loss does to it."""
+
+
+def conflicts(
+    run: RunFields, *, known: bool, binary: bool, file: "DataFile | None" = None
+) -> Iterator[tuple[str, str]]:
     """Yields what is wrong with a run: the field to blame, and a sentence.
 
     Args:
         run: all of whose fields are valid.
         known: whether the true P(x) of its data set is known.
         binary: whether its data are probabilities of bits.
+        file: its data file, if it has one that was found.
     """
     yield from _image_models(run)
     for field, value, default in _changed(run, run.lacking):
@@ -49,6 +65,15 @@ def conflicts(run: RunFields, *, known: bool, binary: bool) -> Iterator[tuple[st
         )
     if binary:
         yield from _bits(run)
+    if not run.of_file:
+        for field, value, default in _changed(run, (*FILE_FIELDS, *FOUND_FIELDS)):
+            allowed = f"allowed: {default}" if default else "leave it out"
+            yield (
+                field,
+                f"{value} is not allowed with dataset {run.dataset}, which is no file; {allowed}",
+            )
+    if file:
+        yield from _file(run, binary, file)
 
 
 def _image_models(run: RunFields) -> Iterator[tuple[str, str]]:
@@ -157,6 +182,54 @@ def _distributions(run: RunFields) -> Iterator[tuple[str, str]]:
                 "allowed with: marginal"
             ),
         )
+
+
+def _file(run: RunFields, binary: bool, file: "DataFile") -> Iterator[tuple[str, str]]:
+    facts = file.facts
+    if facts.own_test:
+        for field, value, default in _changed(run, ("test_fraction",)):
+            own = f"{run.dataset}, which has x_test"
+            yield field, f"{value} is not allowed with dataset {own}; allowed: {default}"
+    if binary and not run.standardise:
+        bits = f"dataset {run.dataset} of bits, which are never standardised"
+        yield "standardise", f"false is not allowed with {bits}; leave it out"
+    if run.bits and not 0 <= facts.low <= facts.high <= 1:
+        outside = f"whose numbers go from {facts.low:g} to {facts.high:g}"
+        yield (
+            "bits",
+            f"true is not allowed with dataset {run.dataset}, {outside}; probabilities are 0 to 1",
+        )
+    if not binary and facts.constant:
+        # A density of its values grows beyond all bounds, and says nothing of the other columns.
+        few, more = ", ".join(facts.constant[:3]), len(facts.constant) - 3
+        columns = f"{few} and {more} more" if more > 0 else few
+        yield (
+            "dataset",
+            f"{run.dataset}: {columns} of the items to train on: one value only, which has no "
+            "density; leave such columns out (of probabilities, bits: true allows them)",
+        )
+    largest = max(-facts.low, facts.high)
+    if not run.standardise and largest > LARGEST_SQUARED:
+        yield (
+            "standardise",
+            f"false is not allowed with dataset {run.dataset}, whose numbers go to {largest:g}; "
+            f"at most {LARGEST_SQUARED:g}",
+        )
+    if file.largest_batch(run.batch_size) != run.batch_size:
+        items = f"{facts.train_items} items to train on and {facts.test_items} to test on"
+        most = file.largest_batch(run.batch_size)
+        if most:
+            yield (
+                "batch_size" if "batch_size" in run.model_fields_set else "dataset",
+                f"batch_size {run.batch_size} is not allowed with {run.dataset}, which has {items};"
+                f" {most} would fit",
+            )
+        else:
+            yield (
+                "dataset",
+                f"{run.dataset} has {items}: too few; at least 10 and 6 are needed, in whole "
+                "batches",
+            )
 
 
 def _bits(run: RunFields) -> Iterator[tuple[str, str]]:

@@ -11,12 +11,14 @@ from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
     IMAGE_MODELS,
     MODELS,
+    NETWORKS,
     P_Z,
     PRIORS,
     Q_X,
     Q_X_SAMPLES,
     check_dataset,
     did_you_mean,
+    is_file,
     registered,
 )
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
@@ -46,6 +48,8 @@ OTHERS_FIELDS = (
     "q_zx_gmm",
     "p_xz_gmm",
     "learn_p_z",
+    "encoder",
+    "decoder",
 )
 """The fields that they don't have."""
 
@@ -54,6 +58,11 @@ METHODS_FIELDS = {
     "cmim": ("temperature",),
 }
 """The fields that one model alone has (docs/remedies.md)."""
+FILE_FIELDS = ("test_fraction", "standardise", "label", "bits")
+"""The fields that only runs on data files have, beside what is found of them."""
+
+FOUND_FIELDS = {"content"}
+"""The fields that nobody sets."""
 
 EPOCH_POINTS = 10_000
 """Points in an epoch of toy data, the smallest epoch there is: no batch can be larger."""
@@ -107,6 +116,13 @@ class RunFields(BaseModel):
     mmd: Weight = 0.0
     importance_samples: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 1
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    standardise: bool = True
+    label: Annotated[str, Field(max_length=200)] = ""
+    bits: bool = False
+    content: str = ""
+    encoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
+    decoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
 
     @model_validator(mode="after")
     def _holds_declared(self) -> "RunFields":
@@ -137,13 +153,26 @@ class RunFields(BaseModel):
         return self.model in IMAGE_MODELS
 
     @property
+    def of_file(self) -> bool:
+        """Whether its data set is a file."""
+        return is_file(self.dataset)
+
+    @property
+    def users_networks(self) -> list[str]:
+        """The names of its networks that are a user's, each once."""
+        return sorted({self.encoder, self.decoder} - {"mlp"})
+
+    @property
     def users_loss(self) -> bool:
         """Whether its loss is a user's."""
         return self.model not in MODELS.now
 
     def own_fields(self) -> dict[str, Any]:
-        """Returns the fields that its model has, by name; the others have their defaults."""
-        return {name: value for name, value in self if name not in self.lacking}
+        """Returns the fields that its model and data have; the others have their defaults."""
+        others = {*self.lacking}
+        if not self.of_file:
+            others |= {*FILE_FIELDS, *FOUND_FIELDS}
+        return {name: value for name, value in self if name not in others}
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -153,7 +182,7 @@ class RunFields(BaseModel):
         return (*of_others, *(name for own in methods for name in own))
 
 
-_CHOOSERS = {"model": MODELS}
+_CHOOSERS = {"model": MODELS, "encoder": NETWORKS, "decoder": NETWORKS}
 """The fields that choose a part that can declare fields."""
 
 _OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch", "method")
@@ -237,7 +266,8 @@ def check_name(name: str, problem: str = "no such field") -> str:
 
 def _not_declared(field: str, parts: Mapping[str, str], defaults: Collection[str]) -> str:
     """Returns why a run can't have a field, in a sentence."""
-    of = ", ".join(f"{chooser} {name}" for chooser, name in parts.items())
+    chosen = {c: name for c, name in parts.items() if name != RunFields.model_fields[c].default}
+    of = ", ".join(f"{chooser} {name}" for chooser, name in chosen.items())
     having = [named for named, part in _users_parts() if field in part.fields]
     more = f"; allowed with: {', '.join(having)}" if having else ""
     return f"{field} is no field of {of}{did_you_mean(field, defaults) or more}"

@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -25,7 +25,7 @@ from mimsweep.orchestrator.files.settings import (
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
-from mimsweep.orchestrator.files.spec import SPEC_VERSION, RunSpec, explain, one_of
+from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of
 from mimsweep.orchestrator.files.sweep import MAX_RUNS, Sweep, read_sweep
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
@@ -79,6 +79,7 @@ class Search:
         parallel: how many at once.
         sampler: one of `SAMPLERS`.
         pruner: one of `PRUNERS`.
+        folder: where relative paths of data files start.
     """
 
     name: str
@@ -91,10 +92,20 @@ class Search:
     parallel: int
     sampler: str
     pruner: str
+    folder: Path = Path()
 
     def runs(self, params: Mapping[str, Any]) -> list[RunSpec]:
         """Returns the runs of a trial, one per seed."""
-        return [RunSpec(**self.fixed, **params, seed=seed) for seed in self.seeds]
+        return [self.run({**params, "seed": seed}) for seed in self.seeds]
+
+    def run(self, params: Mapping[str, Any]) -> RunSpec:
+        """Returns a run of such fields beside the fixed ones."""
+        return RunSpec.model_validate({**self.fixed, **params}, context=self.folder)
+
+    def corners(self) -> Iterator[RunSpec]:
+        """Yields a run at each corner of the space."""
+        for values in itertools.product(*(dimension.values for dimension in self.space.values())):
+            yield self.runs(dict(zip(self.space, values, strict=True)))[0]
 
     def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a trial's values as a file would have them: its runs are those of a sweep."""
@@ -133,17 +144,6 @@ class Search:
         if field in self.space:
             return max(self.space[field].values)
         return self.fixed.get(field, RunSpec.model_fields[field].default)
-
-    @property
-    def meaning(self) -> dict[str, Any]:
-        """All that a trial's values depend on: trials of another meaning can't be compared."""
-        return {
-            "version": SPEC_VERSION,
-            "fixed": dict(self.fixed),
-            "seeds": list(self.seeds),
-            "space": {field: dimension.to_json() for field, dimension in self.space.items()},
-            "objectives": [objective.model_dump() for objective in self.objectives],
-        }
 
 
 class _Document(BaseModel):
@@ -215,6 +215,7 @@ def read_search(file: YamlFile) -> Search:
             for field, value in document.space.items()
         },
         objectives=_objectives(file, document.objective),
+        folder=file.folder,
         **document.model_dump(exclude={"fixed", "seeds", "space", "objective"}),
     )
     _check_runs(file, search, fixed, seeds)
@@ -251,7 +252,7 @@ def _check_runs(
         params = {field: corners[field][index] for field, index in chosen.items()}
         for index, seed in enumerate(seeds.values if number == 0 else seeds.values[:1]):
             try:
-                RunSpec.model_validate({**search.fixed, **params, "seed": seed})
+                search.run({**params, "seed": seed})
             except ValidationError as invalid:
                 error = invalid.errors()[0]
                 field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])

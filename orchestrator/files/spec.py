@@ -3,14 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
-from mimsweep.orchestrator.files.choices import did_you_mean, is_binary, is_known
+from mimsweep.orchestrator.files import choices
+from mimsweep.orchestrator.files.choices import did_you_mean, is_known
 from mimsweep.orchestrator.files.conflicts import conflicts
-from mimsweep.orchestrator.files.fields import RunFields, conflict
+from mimsweep.orchestrator.files.fields import FOUND_FIELDS, RunFields, conflict
+
+if TYPE_CHECKING:
+    from mimsweep.models.data.files.found import DataFile
 
 SPEC_VERSION = 2
 """Part of every `run_key`. Raised by whatever changes the numbers that an unchanged `RunSpec` comes
@@ -38,15 +43,58 @@ VARIES_IN_COHORT = ("seed", "lr", "warmup", "epochs")
 """The fields in which the runs of one cohort may differ; in all others they agree."""
 
 
+KEPT_DATA = Path(".mimsweep", "data")
+"""Where the parts of data files are kept, as they are trained on."""
+
+
 class RunSpec(RunFields):
-    """All that a run's numbers depend on. Two equal specs are the same run."""
+    """All that a run's numbers depend on. Two equal specs are the same run.
+
+    Of a data file that is its content: validated in the context of a folder, from which relative
+    paths start, a spec finds its file, and fills `content` in.
+    """
+
+    _file: "DataFile | None" = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _compatible(self) -> "RunSpec":
-        dataset = self.dataset
-        for field, sentence in conflicts(self, known=is_known(dataset), binary=is_binary(dataset)):
+    def _compatible(self, info: ValidationInfo) -> "RunSpec":
+        if self.of_file and info.context is not None:
+            self._find(info.context)
+        known, binary = is_known(self.dataset), self.is_binary
+        for field, sentence in conflicts(self, known=known, binary=binary, file=self._file):
             raise conflict(field, sentence)
         return self
+
+    def _find(self, folder: Path) -> None:
+        from mimsweep.models.data.files.found import find
+        from mimsweep.models.data.files.reading import FileError
+
+        name = self.dataset.removeprefix(choices.FILE)
+        try:
+            found = find(name, self.label, self.test_fraction, folder, KEPT_DATA)
+        except FileError as error:
+            raise conflict(error.field, str(error)) from None
+        if FOUND_FIELDS & self.model_fields_set:
+            raise conflict("content", "is what a data file has in it, and found; leave it out")
+        self._file = found
+        object.__setattr__(self, "content", found.content)  # nobody has the spec yet
+
+    @property
+    def file(self) -> "DataFile | None":
+        """Its data file, if it has one and that was found."""
+        return self._file
+
+    @property
+    def data_dim(self) -> int:
+        """D, the dimensions of an item."""
+        return self._file.facts.dims if self._file else choices.data_dim(self.dataset)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether its data are probabilities of bits."""
+        if self.of_file:
+            return self.bits or (self._file is not None and self._file.facts.bits)
+        return choices.is_binary(self.dataset)
 
     @property
     def run_key(self) -> str:
@@ -68,12 +116,19 @@ class RunSpec(RunFields):
     def _version(self) -> int:
         return IMAGES_VERSION if self.of_images else SPEC_VERSION
 
-    def _key(self, version: int) -> str:
+    @property
+    def key_of_any_content(self) -> str:
+        """What its key would be, whatever its data file had in it."""
+        return self._key(self._version, content="")
+
+    def _key(self, version: int, **instead: str) -> str:
         fields = {
             name: getattr(self, name)
             for name, field in RunSpec.model_fields.items()
             if name in _IN_EVERY_KEY or getattr(self, name) != field.default
         }
+        if self.of_file:
+            fields |= {"dataset": "file", **instead}  # wherever it is on this machine
         # Theirs are always in, as a user may change a default.
         declared = {"declared": self.declared} if self.declared else {}
         canonical = json.dumps(
@@ -102,12 +157,14 @@ class RunSpec(RunFields):
 _DEFAULTS_OUTSIDE_NAME = [
     (name, field.default)
     for name, field in RunSpec.model_fields.items()
-    if name not in ("model", "dataset", "z_dim", "mid_dim", "seed")
+    if name not in ("model", "dataset", "z_dim", "mid_dim", "seed", *FOUND_FIELDS)
 ]
+
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than_equal": lambda ctx: f"it must be at least {ctx['ge']}",
     "greater_than": lambda ctx: f"it must be greater than {ctx['gt']:g}",
+    "less_than": lambda ctx: f"it must be less than {ctx['lt']:g}",
     "less_than_equal": lambda ctx: f"it must be at most {ctx['le']}",
     "finite_number": lambda ctx: "it must be a finite number",
     "int_type": lambda ctx: "it must be an integer",
@@ -118,6 +175,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "too_short": lambda ctx: f"it must have at least {ctx['min_length']} value",
     "dict_type": lambda ctx: "it must be a mapping",
     "model_type": lambda ctx: "it must be a mapping",
+    "literal_error": lambda ctx: f"allowed: {ctx['expected']}",
     "string_too_long": lambda ctx: f"it must have at most {ctx['max_length']} characters",
 }
 

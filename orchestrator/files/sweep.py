@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -73,6 +74,12 @@ class Sweep:
     def size(self) -> str:
         """How large it is, for people."""
         return f"{len(self.runs)} runs"
+
+    @property
+    def files(self) -> list[str]:
+        """A line on each data file, for people."""
+        described = {(run.dataset, run.file.described): None for run in self.runs if run.file}
+        return [": ".join(parts) for parts in described]
 
     def others(self, complete: Collection[str]) -> str:
         """Returns lines on complete runs that are not of this file, or are of an older version.
@@ -144,23 +151,26 @@ def read_sweep(file: YamlFile, overrides: Sequence[str] = ()) -> Sweep:
     inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
     document = read_model(file, _Document, file.data, inner=inner)
     blocks = list(_blocks(file, document))
-    for field, setting in _overrides(overrides).items():
-        for block in blocks:
-            block.settings[field] = setting
+    overriding = _overrides(overrides)
+    for block in blocks:
+        block.settings.update(overriding)
     total = sum(block.size for block in blocks)
     if total > MAX_RUNS:
         raise file.error(
             ("grid",), f"{total:,} runs are more than the {MAX_RUNS:,} that a sweep can have"
         )
+    # A path is relative to where it is written: the command line is in the current folder.
+    folder = Path() if "dataset" in overriding else file.folder
     runs: dict[RunSpec, _Block] = {}
     for block in blocks:
-        for run in _expand(file, block):
+        for run in _expand(file, block, folder):
             first = runs.setdefault(run, block)
             if first is not block and not overrides:
                 line, _ = file.position(first.path)
                 raise file.error(
                     block.path, f"the run {run.run_name} is in the block of line {line} already"
                 )
+    _check_contents(file, runs)
     if document.snapshots and any(run.of_images for run in runs):
         raise file.error(
             ("snapshots",), "true is not allowed with models of images, which have no animation"
@@ -174,6 +184,16 @@ def read_sweep(file: YamlFile, overrides: Sequence[str] = ()) -> Sweep:
         tuple(document.claims or ()),
         document.snapshots,
     )
+
+
+def _check_contents(file: YamlFile, runs: Collection[RunSpec]) -> None:
+    """Refuses two data files of equal content: their runs are the same runs."""
+    names: dict[str, str] = {}
+    for run in filter(attrgetter("of_file"), runs):
+        if names.setdefault(run.content, run.dataset) != run.dataset:
+            other = names[run.content]
+            text = f"{run.dataset} has the same content as {other}: its runs are the same"
+            raise file.error((), text)
 
 
 def _published(file: YamlFile, document: _Document) -> Path | None:
@@ -237,13 +257,14 @@ def _overrides(texts: Sequence[str]) -> dict[str, Setting]:
     return settings
 
 
-def _expand(file: YamlFile, block: _Block) -> Iterator[RunSpec]:
-    """Yields the runs of a block, the last field fastest."""
+def _expand(file: YamlFile, block: _Block, folder: Path) -> Iterator[RunSpec]:
+    """Yields the runs of a block, the last field fastest; data files are found from a folder."""
     settings = block.settings
     for indices in itertools.product(*(range(len(s.values)) for s in settings.values())):
         chosen = dict(zip(settings, indices, strict=True))
         try:
-            yield RunSpec.model_validate({f: settings[f].values[i] for f, i in chosen.items()})
+            values = {f: settings[f].values[i] for f, i in chosen.items()}
+            yield RunSpec.model_validate(values, context=folder)
         except ValidationError as invalid:
             error = invalid.errors()[0]
             field = str(error["loc"][0] if error["loc"] else error["ctx"]["field"])

@@ -11,7 +11,7 @@ from mimsweep.orchestrator.engines.choice import Choice, choose
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.environment import environment_tags
-from mimsweep.orchestrator.running.policy import Outcome, Policy
+from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import View
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.running.spool import Spool
@@ -27,33 +27,6 @@ CHECKPOINT_SECONDS = float(os.environ.get("MIMSWEEP_CHECKPOINT_SECONDS", "30"))
 
 STATE_DIR = Path(".mimsweep")
 """Gets what only this machine needs: logs of worker processes, checkpoints."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run a sweep.
-
-    Attributes:
-        engine: one of `engines.choice.ENGINES`.
-        device: "auto", "cpu" or "cuda".
-        workers: number of workers; None: one per GPU or, on a CPU, per core.
-        gpus_per_worker: of the Ray engine.
-        cohort_size: most runs in a cohort; None: chosen from the device.
-        tracking_uri: of the store, from `tracking.uri.resolve_uri`.
-        data_dir: where data sets are.
-        policy: what to do about faults.
-        fresh: whether to train complete runs anew too.
-    """
-
-    engine: str
-    device: str
-    workers: int | None
-    gpus_per_worker: float
-    cohort_size: int | None
-    tracking_uri: str
-    data_dir: Path
-    policy: Policy
-    fresh: bool
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""The live view of an invocation: a display in a terminal, plain lines elsewhere."""
+"""The live view of an invocation: a display in a terminal or notebook, plain lines elsewhere."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,6 +14,9 @@ from rich.text import Text
 
 LINE_SECONDS = 10.0
 """How often a plain line is printed."""
+
+CELL_SECONDS = 0.5
+"""How often what stands under a notebook's cell is replaced."""
 
 READY = "getting ready: the store, data sets, workers"
 
@@ -42,6 +45,10 @@ class Active:
     def cost_done(self) -> float:
         """What the runs in training have cost so far, as if all of them trained all epochs."""
         return self.cost * (1 - self.ended / self.size) * min(1.0, self.epoch / self.epochs)
+
+    def line(self) -> str:
+        """Returns what it does in one line."""
+        return f"{self.label}, epoch {self.epoch} of at most {self.epochs}"
 
 
 @dataclass
@@ -108,6 +115,10 @@ class View(Protocol):
 def view() -> Iterator[View]:
     """Yields a live view on stderr, or one of plain lines where that is no terminal."""
     console = Console(stderr=True, highlight=False)
+    if console.is_jupyter:
+        with _Cell.opened(console) as cell:
+            yield cell
+        return
     # FORCE_COLOR, which notebooks set, has rich take a file for a terminal.
     if not (console.is_terminal and console.file.isatty()):
         lines, ended = _Lines(console), threading.Event()
@@ -149,6 +160,41 @@ class _Lines:
                 self.say(state.line() if state else ready)
 
 
+class _Cell:
+    """Lines on the sweep and its cohorts under a notebook's cell, which are gone in the end."""
+
+    def __init__(self, console: Console, handle: Any) -> None:  # noqa: ANN401
+        self._console = console
+        self._handle = handle
+        self._shown = 0.0
+
+    @classmethod
+    @contextmanager
+    def opened(cls, console: Console) -> Iterator[Self]:
+        """Yields one."""
+        from IPython.display import display  # it is there where there is a notebook
+
+        cell = cls(console, display(_plain(READY), raw=True, display_id=True))
+        try:
+            yield cell
+        finally:
+            cell._handle.update(_plain(""), raw=True)
+
+    def show(self, state: ProgressState) -> None:
+        if time.monotonic() - self._shown < CELL_SECONDS:
+            return
+        self._shown = time.monotonic()
+        cohorts = [f"  {cohort.line()}" for cohort in state.active.values()]
+        self._handle.update(_plain("\n".join([state.line(), *cohorts])), raw=True)
+
+    def say(self, sentence: str) -> None:
+        self._console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _plain(text: str) -> dict[str, str]:
+    return {"text/plain": text}
+
+
 class _Live:
     """A line on the sweep, wrapped at the terminal's edge, over bars of it and of its cohorts."""
 
@@ -170,7 +216,7 @@ class _Live:
                 self._cohorts[number] = self.bars.add_task("", total=cohort.size)
             self.bars.update(
                 self._cohorts[number],
-                description=f"{cohort.label}, epoch {cohort.epoch} of at most {cohort.epochs}",
+                description=cohort.line(),
                 completed=cohort.ended,
             )
 

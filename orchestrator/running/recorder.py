@@ -115,9 +115,13 @@ class Recorder:
 
         return self._calls.add(create)
 
-    def find(self, run_keys: Sequence[str]) -> Future[dict[str, tuple[str, dict[str, float]]]]:
-        """Looks for complete runs of any sweep; see `Tracking.find_complete`."""
-        return self._calls.add(lambda: self._tracking.find_complete(run_keys))
+    def find(self, codes: Mapping[str, str]) -> Future[dict[str, tuple[str, dict[str, float]]]]:
+        """Looks for complete runs of any sweep, by run_key: their run_ids and metrics.
+
+        Args:
+            codes: by run_key, the users' code that it must have been trained with.
+        """
+        return self._calls.add(lambda: self._tracking.find_complete(codes))
 
     def note(self, tags: Mapping[str, str]) -> None:
         """Stores tags on the parent run."""
@@ -133,7 +137,7 @@ class Recorder:
         """Stores the results of a run, then makes it complete."""
         epochs = self._epochs.pop(run.run_key, [])
         parts = (event.metrics, event.weights, event.snapshots, event.profile)
-        result = Result(run, epochs, *parts, event.processor)
+        result = Result(run, epochs, *parts, event.processor, event.code)
         try:
             self._spool.put(result)
         except OSError as error:
@@ -217,7 +221,7 @@ class Recorder:
 
         def store(run_id: str) -> None:
             self._tracking.log_epochs(run_id, result.epochs[first:], at)
-            self._tracking.finish(run_id, result.metrics, artifacts, at, result.processor)
+            self._tracking.finish(run_id, result.metrics, artifacts, at, result.tags)
             del self.open[key]
             self._spool.remove(key)
 

@@ -14,10 +14,9 @@ from mimsweep.orchestrator.errors import SpecError, TrackingError
 from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
-from mimsweep.orchestrator.planning import Plan, plan
+from mimsweep.orchestrator.planning import Plan, by_agreement, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
-    Options,
     begin,
     checkpoint_dir,
     choose_engine,
@@ -26,8 +25,9 @@ from mimsweep.orchestrator.running.invocation import (
     open_tracking,
     settle,
 )
-from mimsweep.orchestrator.running.policy import Outcome
+from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View, duration
+from mimsweep.orchestrator.stale import find_stale
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -45,6 +45,8 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
     """
     choice = None if options.engine == "ray" else choose_engine(options)
     check_data(batch_sizes(sweep.runs), options.data_dir)
+    keep_files(sweep.runs)
+    check_networks(sweep.runs, options.data_dir)
     check_losses(sweep.runs, options.data_dir)
     if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
@@ -70,7 +72,14 @@ def _run(
     """Trains what is missing by an engine, which comes with its kind of device, for a plan."""
     tracking = open_tracking(sweep.name, options, view)
     checkpoints, keys = checkpoint_dir(sweep.name), {run.run_key for run in sweep.runs}
-    complete = set() if options.fresh else set(tracking.complete(sweep.name))
+    states = tracking.statuses(sweep.name)
+    complete = {key for key, state in states.items() if state.status == "FINISHED"}
+    stale = find_stale(sweep.runs, states)
+    if not options.fresh:
+        for line in stale.lines:
+            view.say(f"{sweep.name}: {line}")
+    again = keys if options.fresh else set(stale.parts) if options.fresh_stale else set()
+    complete -= again
     if keys <= complete:
         view.say(f"{sweep.name}: all {len(sweep.runs)} runs are complete")
         return Outcome({})
@@ -78,9 +87,9 @@ def _run(
     kind, made = engine(planned)
     with STOP.noted(), closing(made):
         begun = begin(sweep.name, sweep.description, tracking, kind, made)
-        if options.fresh:  # not before the sweep is ours: another may be training it
-            forget(checkpoints, keys)
-            begun.recorder.forget(keys)
+        if again:  # not before the sweep is ours: another may be training it
+            forget(checkpoints, again)
+            begun.recorder.forget(again)
         if older := _older(sweep, checkpoints):
             view.say(
                 f"{sweep.name}: the checkpoints of {len(older)} runs are of an older mimsweep, "
@@ -127,7 +136,7 @@ def expected(todo: Plan, kind: str, slots: int) -> str:
     runs, cohorts = len(todo.runs) - len(todo.complete), len(todo.cohorts)
     text = f"{todo.sweep}: {runs} of {len(todo.runs)} runs to train, in {cohorts} cohorts"
     seconds = todo.cpu_seconds(slots)
-    if kind != "cpu" or seconds < 60 or todo.eager:  # what a user's loss computes we don't know
+    if kind != "cpu" or seconds < 60 or todo.eager:  # what a user's code computes we don't know
         return text
     minutes = duration(60 * round(seconds / 60)).removesuffix(" 0 s")
     return f"{text}; about {minutes} if none stops early and nothing else runs"
@@ -137,8 +146,29 @@ def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
     """Returns the batch sizes that each data set is used with."""
     found: dict[str, set[int]] = {}
     for run in runs:
+        if run.of_file:
+            continue  # was checked as it was found
         found.setdefault(run.dataset, set()).add(run.batch_size)
     return found
+
+
+def keep_files(runs: Iterable[RunSpec]) -> None:
+    """Keeps what is in data files as it is trained on, before anything is started.
+
+    Raises:
+        SpecError: a file has changed since it was found.
+    """
+    files = {run.file for run in runs if run.file}
+    if not files:
+        return
+    from mimsweep.models.data.files.found import keep
+    from mimsweep.models.data.files.reading import FileError
+
+    for file in files:
+        try:
+            keep(file)
+        except FileError as error:
+            raise SpecError(str(error)) from error
 
 
 def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> None:
@@ -169,6 +199,37 @@ def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> No
                 examine(data, batch_sizes[name])
 
 
+def check_networks(runs: Iterable[RunSpec], data_dir: Path) -> None:
+    """Tries users' networks before anything is started, each of a kind once.
+
+    Args:
+        runs: those that will be trained; networks of ours are passed over.
+        data_dir: where data sets are.
+
+    Raises:
+        SpecError: one isn't what a network is held to.
+    """
+    kinds = by_agreement(run for run in runs if run.users_networks)
+    if not kinds:
+        return
+    from mimsweep.models.nets.trying import examine  # torch, only for who needs it
+    from mimsweep.models.registry import users_code
+    from mimsweep.models.settings import ours
+    from mimsweep.orchestrator.engines.training import cohort_of, of_data, plain_data_of
+
+    tried = set()
+    with users_code(SpecError), ours():
+        sets = {of_data(run): plain_data_of(run, data_dir) for run, *_ in kinds}
+        for run, *_ in kinds:
+            data = sets[of_data(run)]
+            for network in cohort_of([run]).objective(data).model.users_networks:
+                sizes = (network.inputs, network.outputs, run.mid_dim, run.layers, run.act)
+                kind = (network.name, network.part, *sizes, *run.declared.items())
+                if kind not in tried:
+                    tried.add(kind)
+                    examine(network, data)
+
+
 def check_losses(runs: Iterable[RunSpec], data_dir: Path) -> None:
     """Tries users' losses before anything is started, each with all that it may meet.
 
@@ -185,14 +246,14 @@ def check_losses(runs: Iterable[RunSpec], data_dir: Path) -> None:
             kinds.setdefault(tuple(value for name, value in run if name not in _ALL_ONE), run)
     if not kinds:
         return
-    from mimsweep.models.data.loading import load  # torch, only for who needs it
-    from mimsweep.models.registry import users_code
+    from mimsweep.models.registry import users_code  # torch, only for who needs it
     from mimsweep.models.settings import ours
     from mimsweep.models.training.trying import SEED, examine
-    from mimsweep.orchestrator.engines.training import cohort_of
+    from mimsweep.orchestrator.engines.training import cohort_of, of_data, plain_data_of
 
     with users_code(SpecError), ours():
-        sets = {name: load(name, data_dir) for name in {run.dataset for run in kinds.values()}}
-        items = {name: data.draw("train", SEED, 1)[0] for name, data in sets.items()}
+        sets = {of_data(run): plain_data_of(run, data_dir) for run in kinds.values()}
+        items = {fields: data.draw("train", SEED, 1)[0] for fields, data in sets.items()}
         for run in kinds.values():
-            examine(cohort_of([run]).objective(sets[run.dataset]), items[run.dataset])
+            fields = of_data(run)
+            examine(cohort_of([run]).objective(sets[fields]), items[fields])

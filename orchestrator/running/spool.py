@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimsweep.orchestrator.files.spec import RunSpec
+from mimsweep.orchestrator.tracking.runs import CODE, PROCESSOR
 
 Row = tuple[int, Mapping[str, float]]
 """An epoch, and its metrics."""
@@ -29,6 +30,7 @@ class Result:
         snapshots: likewise, of each epoch; empty where none were kept.
         profile: numbers of each latent dimension, by name.
         processor: the kind that trained it; empty if it isn't known.
+        code: what `stale.code_of` returned as it was trained.
     """
 
     run: RunSpec
@@ -38,6 +40,12 @@ class Result:
     snapshots: bytes = b""
     profile: Mapping[str, list[float]] = field(default_factory=dict)
     processor: str = ""
+    code: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """How it was trained, as far as that is known."""
+        return {n: v for n, v in ((PROCESSOR, self.processor), (CODE, self.code)) if v}
 
 
 class Spool:
@@ -61,6 +69,7 @@ class Spool:
             "metrics": dict(result.metrics),
             "profile": dict(result.profile),
             "processor": result.processor,
+            "code": result.code,
         }
         self._write(f"{key}.safetensors", result.weights)
         if result.snapshots:
@@ -79,7 +88,8 @@ class Spool:
                 epochs = [(int(epoch), metrics) for epoch, metrics in content["epochs"]]
                 film = path.with_suffix(".snapshots")
                 snapshots = film.read_bytes() if film.exists() else b""
-                more = (content.get("profile", {}), content.get("processor", ""))
+                more = [content.get("profile", {})]
+                more += [content.get(name, "") for name in ("processor", "code")]
                 yield Result(run, epochs, content["metrics"], weights, snapshots, *more)
             except (OSError, ValueError, KeyError, TypeError):
                 continue

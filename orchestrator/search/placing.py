@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.planning import PlannedCohort, agreement
+from mimsweep.orchestrator.planning import PlannedCohort, agreement, by_agreement
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 
 
@@ -29,10 +29,8 @@ def place(dispatcher: Dispatcher, runs: Sequence[RunSpec], limit: Callable[[RunS
         runs: not in training yet.
         limit: says how many runs like a given one a cohort may have.
     """
-    groups: dict[object, list[RunSpec]] = {}
-    for run in runs:
-        groups.setdefault(agreement(run), []).append(run)
-    for index, group in enumerate(groups.values()):
+    groups = by_agreement(runs)
+    for index, group in enumerate(groups):
         stacks = _joinable(dispatcher, group[0])
         slots = math.ceil(max(dispatcher.idle, 0) / (len(groups) - index))
         stacks += [_Stack() for _ in range(slots)]

@@ -13,13 +13,13 @@ import pandas as pd
 
 from mimsweep.orchestrator.costs import cohort_limit
 from mimsweep.orchestrator.engines.forgetting import forget
+from mimsweep.orchestrator.files.choices import is_file
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     STATE_DIR,
-    Options,
     begin,
     checkpoint_dir,
     choose_engine,
@@ -28,9 +28,14 @@ from mimsweep.orchestrator.running.invocation import (
     open_tracking,
     settle,
 )
-from mimsweep.orchestrator.running.policy import Outcome
+from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
-from mimsweep.orchestrator.running.run import check_data, check_losses
+from mimsweep.orchestrator.running.run import (
+    check_data,
+    check_losses,
+    check_networks,
+    keep_files,
+)
 from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
@@ -80,6 +85,8 @@ def run_search(
         TrackingError: a store can't be used, or another process runs this search.
     """
     check_data(_batch_sizes(search), options.data_dir)
+    keep_files(_like_trials(search))
+    check_networks(search.corners(), options.data_dir)
     check_losses(_like_trials(search), options.data_dir)
     choice = choose_engine(options)
     there = Tracking(options.tracking_uri, create=not can_be_created(options.tracking_uri))
@@ -124,7 +131,7 @@ def _like_trials(search: Search) -> list[RunSpec]:
     """Returns as many runs as its trials train at once, at the last corner of its space."""
     params = {field: dimension.values[-1] for field, dimension in search.space.items()}
     count = len(search.seeds) * min(search.parallel, search.goal)
-    return [RunSpec(**search.fixed, **params, seed=seed) for seed in range(1, count + 1)]
+    return [search.run({**params, "seed": seed}) for seed in range(1, count + 1)]
 
 
 def _batch_sizes(search: Search) -> dict[str, set[int]]:
@@ -135,7 +142,8 @@ def _batch_sizes(search: Search) -> dict[str, set[int]]:
             return set(search.space[field].values)
         return {search.fixed.get(field, RunSpec.model_fields[field].default)}
 
-    return {dataset: values("batch_size") for dataset in values("dataset")}
+    names = [name for name in values("dataset") if not is_file(name)]  # a file is checked elsewhere
+    return {name: values("batch_size") for name in names}
 
 
 def _found(

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search
+from mimsweep.orchestrator.search.meaning import CODE, meaning_of
 from mimsweep.orchestrator.search.methods import (
     directions,
     distribution,
@@ -94,7 +95,7 @@ class Study(StudyReader):
                 )
             self._check()
             self._study.pruner = pruner(search)
-            self._study.set_user_attr(_MEANING, search.meaning)
+            self._study.set_user_attr(_MEANING, meaning_of(search))
             self._study.sampler = sampler(search, len(self._study.get_trials(deepcopy=False)))
             self._beaten = 0.0
             self.beat()
@@ -133,7 +134,9 @@ class Study(StudyReader):
         Args:
             known: the meaning with which a search made it; None: it was made otherwise.
         """
-        meaning, study = self.search.meaning, self._study
+        meaning, study = meaning_of(self.search), self._study
+        if known and CODE in meaning:
+            known = {CODE: meaning[CODE], **known}
         if differs := [key for key in meaning if known and known.get(key) != meaning[key]]:
             return f"was made with another {' and '.join(differs)}"
         if study.directions != directions(self.search):

@@ -15,6 +15,7 @@ from mimsweep.orchestrator.running.progress import View
 from mimsweep.orchestrator.running.recorder import Recorder
 from mimsweep.orchestrator.search.placing import place
 from mimsweep.orchestrator.search.study import Asked, Study
+from mimsweep.orchestrator.stale import code_of
 
 Metrics = Mapping[str, float]
 Found = dict[str, tuple[str, dict[str, float]]]
@@ -86,8 +87,8 @@ class Trials:
             self._start(dispatcher, trials, found.result())
         trials = [trial for asked in self._study.ask() if (trial := self._trial(asked))]
         if trials:
-            keys = [run.run_key for trial in trials for run in trial.runs]
-            self._asked.append((trials, self._recorder.find(keys)))
+            codes = {run.run_key: code_of(run) for trial in trials for run in trial.runs}
+            self._asked.append((trials, self._recorder.find(codes)))
         self._study.beat()
         left = self._study.left()
         state = dispatcher.state

@@ -11,6 +11,7 @@ from mimsweep.dashboards.statistics.verdicts import Cell, Judgement
 from mimsweep.dashboards.statistics.wording import cell_text
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim
+from mimsweep.orchestrator.files.fields import FOUND_FIELDS
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import fields_of
 
@@ -25,7 +26,8 @@ def judge(sweep: Sweep, complete: pd.DataFrame) -> list[Judgement]:
     keys = {*complete["run_key"]}
     runs = [{"run_key": run.key_among(keys), **run.model_dump()} for run in sweep.runs]
     named = {field for claim in sweep.claims for field in claim.fields}
-    fields = [*fields_of(sweep.runs), *(named - {*fields_of(sweep.runs)})]
+    own = [name for name in fields_of(sweep.runs) if name not in FOUND_FIELDS]
+    fields = [*own, *(named - {*own})]
     planned = pd.DataFrame(runs, columns=["run_key", *fields])
     return statistics.judge([_claim(claim) for claim in sweep.claims], planned, complete)
 

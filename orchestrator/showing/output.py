@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.search import Search, load_either
+from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.processes import Processes
 
@@ -60,13 +60,12 @@ def draw_sweeps(
 
 
 def report_on(
-    files: Sequence[Path], overrides: Sequence[str], uri: str, output: Path, data_dir: Path
+    files: Sequence[Sweep | Search], uri: str, output: Path, data_dir: Path
 ) -> Iterator[str]:
     """Writes one HTML file on sweeps and searches, and stores it on their parent runs.
 
     Args:
-        files: sweep and search files.
-        overrides: `field=value` texts that replace fields of the sweeps.
+        files: sweeps and searches.
         uri: the store's.
         output: the HTML file.
         data_dir: where data sets are.
@@ -76,24 +75,23 @@ def report_on(
 
     Raises:
         MissingError: some of what runs stored is not there; the page has the rest.
-        SpecError: a file is wrong, none of them has runs, or one can't be drawn as its file says.
+        SpecError: none of them has runs, or one can't be drawn as its file says.
         TrackingError: the store can't be read.
     """
     if output.suffix.lower() not in (".html", ".htm"):  # a slip would replace a sweep file, say
         raise SpecError(f"--output {output}: the file must end in .html")
-    loaded = [load_either(path, overrides) for path in files]
-    keys = [f"s{index}" for index in range(len(loaded))]
+    keys = [f"s{index}" for index in range(len(files))]
     pages, parents = [], []
     lost: list[str] = []
-    with _processes(len(loaded)) as pool:
-        made = pool.map(partial(_page, uri=uri, data_dir=data_dir), loaded, keys)
+    with _processes(len(files)) as pool:
+        made = pool.map(partial(_page, uri=uri, data_dir=data_dir), files, keys)
         for page, parent_id, missing in made:
             yield f"{page['name']}: {page['complete']} of {page['total']} runs"
             pages.append(page)
             parents += [parent_id] if parent_id else []
             lost += missing
         if not any(page["complete"] for page in pages):
-            raise SpecError(_NOTHING if any(isinstance(f, Sweep) for f in loaded) else _NO_SEARCH)
+            raise SpecError(_NOTHING if any(isinstance(f, Sweep) for f in files) else _NO_SEARCH)
         pool.submit(_write, pages, output, uri, parents).result()
     yield f"{output}: {output.stat().st_size / 1e6:.1f} MB"
     _end(lost)
@@ -113,6 +111,7 @@ def _processes(tasks: int) -> Processes:
 
 def _prepare() -> None:
     gc.disable()  # finds nothing among so many live objects, and takes a sixth of the time
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's would load IPython
 
 
 def _draw(

@@ -13,7 +13,6 @@ import numpy as np
 
 from mimsweep.dashboards.figures.images import ImageScene
 from mimsweep.dashboards.figures.latent import Scene
-from mimsweep.orchestrator.files.choices import data_dim
 from mimsweep.orchestrator.files.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ Weights = Mapping[str, "Tensor"]
 
 def drawable(run: RunSpec) -> bool:
     """Returns whether both spaces of a run are planes."""
-    return run.z_dim == 2 and data_dim(run.dataset) == 2
+    return run.z_dim == 2 and run.data_dim == 2
 
 
 def load_weights(content: bytes) -> dict[str, Tensor]:
@@ -67,20 +66,19 @@ def scene(run: RunSpec, weights: Weights) -> Scene:
     """
     import torch
 
-    from mimsweep.models.data.loading import load
     from mimsweep.models.densities.mixture import mean_and_scale
-    from mimsweep.models.layout import check_shapes
     from mimsweep.models.streams import generator
-    from mimsweep.orchestrator.engines.training import cohort_of
+    from mimsweep.models.training.learned import learned
+    from mimsweep.orchestrator.engines.training import cohort_of, plain_data_of
 
-    data = load(run.dataset, Path())
-    model = cohort_of([run]).objective(data).model
-    check_shapes(weights, model.shapes())
-    stack = {name: tensor[None] for name, tensor in weights.items()}
+    data = plain_data_of(run, Path())
+    trained = learned(cohort_of([run]), data, weights)
+    model, stack = trained.model, trained.weights
     with torch.no_grad():
         x = data.draw("final", run.seed, 0)[0][:POINTS][None]
         noise = torch.randn(2, 1, POINTS, 2, generator=generator("picture", run.seed))
         uniform = torch.rand(2, 1, POINTS, 1, generator=generator("picture", "choice", run.seed))
+        noise, uniform = noise[:, :, : x.shape[1]], uniform[:, :, : x.shape[1]]
         z_noise, x_noise = (
             torch.cat([normals, u], -1) if name in model.choices else normals
             for name, normals, u in zip(("z", "x"), noise, uniform, strict=True)

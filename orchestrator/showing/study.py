@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ class Study:
         if not history.empty:
             drawn["learning"] = learning_curves(self.drawn, history, x, hue, name)
         for dataset, runs in self._comparable().items():
-            stem, of = (f"_{dataset}", f" of {dataset}") if dataset else ("", "")
+            of = f" of {dataset}" if dataset else ""
+            stem = re.sub(r"[^\w.+-]", "_", f"_{dataset}") if dataset else ""  # of a file's name
             title = f"{name}: every run{of}"
             drawn[f"seeds{stem}"] = strips(runs, x, hue, self.axes["metrics"], title)
             more = {

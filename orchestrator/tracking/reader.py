@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -192,15 +192,16 @@ class Reader(Lister):
     """The reading half of `Tracking`, whose docstring says what its runs mean."""
 
     @as_tracking_errors
-    def find_complete(self, run_keys: Iterable[str]) -> dict[str, tuple[str, dict[str, float]]]:
-        """The newest complete run of each run_key, in whatever sweep: its run_id and metrics."""
+    def find_complete(self, codes: Mapping[str, str]) -> dict[str, tuple[str, dict[str, float]]]:
+        """The newest complete run of each run_key, of that users' code, in whatever sweep."""
         numbers = [each.experiment_id for each in self._experiments()]
         found = {}
-        for run_key in run_keys if numbers else ():
+        for run_key, code in codes.items() if numbers else ():
             same = f"tags.`{RUN_KEY}` = '{run_key}'"
             query = " and ".join((_FINISHED, _TAGGED, same))
             for run in self._client.search_runs(numbers, query, max_results=1):
-                found[run_key] = (run.info.run_id, tracking_runs.metrics(run))
+                if run.data.tags.get(tracking_runs.CODE, code) == code:
+                    found[run_key] = (run.info.run_id, tracking_runs.metrics(run))
         return found
 
     @as_tracking_errors

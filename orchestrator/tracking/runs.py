@@ -15,11 +15,14 @@ from mimsweep.orchestrator.tracking.owner import Owner
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mimsweep.models.data.files.found import DataFile
+
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
 CANCEL, COMPLETE = "mimsweep.cancel", "mimsweep.complete"
 CLAIM, ASKS, HOLDS = "mimsweep.claim", "asks", "holds"
 PROCESSOR, REASON, ROLE = "mimsweep.processor", "mimsweep.reason", "mimsweep.role"
+CODE, ANY_CONTENT = "mimsweep.code", "mimsweep.any_content"
 WEIGHTS, SNAPSHOTS = "weights.safetensors", "snapshots.safetensors"
 PROFILE = "kl_per_dimension.json"
 IDENTITY = ("run_key", "run_id", "run_name", "status")
@@ -47,6 +50,18 @@ class Spec(Protocol):
         """Hash of the spec."""
 
     @property
+    def key_of_any_content(self) -> str:
+        """What it would be, whatever the data file had in it."""
+
+    @property
+    def of_file(self) -> bool:
+        """Whether it has a data file."""
+
+    @property
+    def file(self) -> DataFile | None:
+        """That, unless it isn't known where it is."""
+
+    @property
     def run_name(self) -> str:
         """Name for people."""
 
@@ -67,12 +82,22 @@ class RunState:
         run_id: The MLflow run that says so.
         reason: Why it failed.
         processor: The kind that trained it; older versions did not say.
+        code: Fingerprints of users' code that it was trained with, if any was; likewise.
+        any_content: What is the same of runs that differ in their data file's content alone.
     """
 
     status: Status
     run_id: str
     reason: str | None
     processor: str | None
+    code: str | None = None
+    any_content: str | None = None
+
+
+def own_tags(spec: Spec) -> dict[str, str]:
+    """The tags that tell a run from others of its sweep."""
+    more = {ANY_CONTENT: spec.key_of_any_content} if spec.of_file else {}
+    return {RUN_KEY: spec.run_key, **more}
 
 
 def is_complete(run: Run) -> bool:
@@ -112,9 +137,8 @@ def states(runs: Sequence[Run]) -> dict[str, RunState]:
         if key is None:
             continue
         if key not in found or (is_complete(run) and found[key].status != "FINISHED"):
-            reason, processor = (run.data.tags.get(tag) for tag in (REASON, PROCESSOR))
-            status = _true_status(run, living)
-            found[key] = RunState(status, run.info.run_id, reason, processor)
+            told = [run.data.tags.get(tag) for tag in (REASON, PROCESSOR, CODE, ANY_CONTENT)]
+            found[key] = RunState(_true_status(run, living), run.info.run_id, *told)
     return found
 
 

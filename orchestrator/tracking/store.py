@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.surroundings import variables
 from mimsweep.orchestrator.tracking.database import (
     Tables,
     alone,
@@ -105,7 +106,7 @@ def open_store(
             else:
                 _create_sqlite(path.resolve(), make)  # a link may lead where nothing is yet
         if scheme_of(uri) in HTTP:
-            with _environment(_FIRST_CONTACT):
+            with variables(_FIRST_CONTACT):
                 # What is no MLflow may answer anything to any question, as having any experiment.
                 name = uuid.uuid4().hex
                 with waited_for(uri):
@@ -269,18 +270,4 @@ def _in_time(task: Callable[[], T]) -> T:
 
 def hasty() -> AbstractContextManager[None]:
     """Lets MLflow's client give up in seconds, where it else asks a dead server for minutes."""
-    return _environment(_FIRST_CONTACT)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return variables(_FIRST_CONTACT)

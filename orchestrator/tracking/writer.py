@@ -21,10 +21,8 @@ from mimsweep.orchestrator.tracking.runs import (
     CLAIM,
     COMPLETE,
     PARENT,
-    PROCESSOR,
     REASON,
     ROLE,
-    RUN_KEY,
     SWEEP,
     Spec,
     Status,
@@ -41,8 +39,10 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param  # noqa: E402
+from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+
+from mimsweep.orchestrator.tracking.inputs import as_input  # noqa: E402
 
 _NOTE = "mlflow.note.content"
 _POINTS_PER_CALL = 1000
@@ -182,18 +182,18 @@ class Tracking(Reader):
     ) -> list[str]:
         """Creates a RUNNING child for each spec, in order; returns run_ids.
 
-        Each has `tags`, and of `own` the tags under its run_key.
+        Each has `tags`, and of `own` those under its run_key; a data file becomes its input.
         """
         parent = self._client.get_run(parent_id)
         common = {**tags, PARENT: parent_id, SWEEP: parent.data.tags[SWEEP]}
         run_ids = []
         for spec in specs:
-            run = self._owned.create_run(
-                parent.info.experiment_id,
-                run_name=spec.run_name,
-                tags={**common, **own.get(spec.run_key, {}), RUN_KEY: spec.run_key},
-            )
+            named = {**common, **own.get(spec.run_key, {}), **tracking_runs.own_tags(spec)}
+            number = parent.info.experiment_id
+            run = self._owned.create_run(number, run_name=spec.run_name, tags=named)
             self._owned.log_batch(run.info.run_id, params=_params(spec.model_dump()))
+            if spec.file:
+                self._owned.log_inputs(run.info.run_id, [as_input(spec.file)])
             run_ids.append(run.info.run_id)
         return run_ids
 
@@ -215,15 +215,13 @@ class Tracking(Reader):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes],
         at: int | None = None,
-        processor: str = "",
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Stores final metrics, artifacts (name to content), the kind of processor if it is known.
+        """Stores final metrics, artifacts (name to content) and tags; then the run is complete.
 
-        Then makes the run complete. It may be made again, as `log_epochs` may.
+        It may be made again, as `log_epochs` may.
         """
-        self._log(run_id, [(0, metrics)], at)
-        if processor:
-            self._owned.set_tag(run_id, PROCESSOR, processor)
+        self._log(run_id, [(0, metrics)], at, tags)
         self._log_files(run_id, artifacts)
         self._owned.set_terminated(run_id, "FINISHED")
         self._owned.set_tag(run_id, COMPLETE, "true")
@@ -271,15 +269,17 @@ class Tracking(Reader):
         run_id: str,
         rows: Sequence[tuple[int, Mapping[str, float]]],
         at: int | None = None,
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        named = [RunTag(name, value) for name, value in tags.items()]
         time_ms = round(time.time() * 1000) if at is None else at
         points = [
             Metric(name, float(value), time_ms, step)
             for step, metrics in rows
             for name, value in metrics.items()
         ]
-        for start in range(0, len(points), _POINTS_PER_CALL):
-            self._owned.log_batch(run_id, points[start : start + _POINTS_PER_CALL])
+        for start in range(0, max(len(points), len(named)), _POINTS_PER_CALL):
+            self._owned.log_batch(run_id, points[start : start + _POINTS_PER_CALL], tags=named)
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:

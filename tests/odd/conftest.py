@@ -17,6 +17,7 @@ def users(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         registry.LOSSES,
         registry.NETWORKS,
         registry.DENSITIES,
+        registry.CODE,
         registry._origins,
     )
     before = [dict(table) for table in tables]

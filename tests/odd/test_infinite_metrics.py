@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import mimsweep as package
+from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.tracking.writer import Tracking
 from tests.orchestrator.commands import mimsweep
 
@@ -25,7 +25,7 @@ claims:
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_verify_calls_them_what_they_are(value: float) -> None:
     Path("a.yaml").write_text(SWEEP)
-    runs = package.load("a.yaml").runs
+    runs = load_sweep(Path("a.yaml"), ()).runs
     tracking = Tracking("sqlite:///mlflow.db")
     parent = tracking.start_sweep("a", "", {}, {})
     for run, run_id in zip(runs, tracking.create_runs(parent, runs, {}), strict=True):

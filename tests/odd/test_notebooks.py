@@ -10,6 +10,8 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from mimsweep.orchestrator.running.progress import READY
+from tests.odd import users
 from tests.odd.ending import (
     ENDLESS,
     MIMSWEEP,
@@ -153,3 +155,70 @@ def test_workers_start_where_main_has_no_file(notebook: Notebook, here: Path) ->
     assert "s: 2/2 runs complete" in printed
     handlers = "[signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]"
     assert "Stop" not in notebook.run(f"import signal; print({handlers})")
+
+
+def test_a_sweep_is_run_shown_and_used_from_python(notebook: Notebook, here: Path) -> None:
+    (here / "s.yaml").write_text(SWEEP)
+    printed = notebook.run("import mimsweep as ms\nsweep = ms.load('s.yaml')\nsweep.run(workers=1)")
+    assert READY in printed
+    assert "s: 2 of 2 runs to train" in printed
+    assert "s: 0/2 runs complete, 2 running" in printed  # what stands there while it trains
+    assert "s: 2/2 runs complete" in printed
+    assert "nll.png" in notebook.run("print(sweep.figures())")
+    read = "print(len(sweep.results()), sweep.runs[0].model().sample(3).shape)"
+    assert notebook.run(read) == "2 (3, 2)\n"
+    kept = "import matplotlib\nprint(matplotlib.get_backend())"
+    assert "inline" in notebook.run(kept)  # plots of the user's own still stand under their cells
+
+
+def test_the_stop_button_ends_a_sweep_from_python_and_not_the_kernel(
+    notebook: Notebook, here: Path
+) -> None:
+    (here / "s.yaml").write_text(ENDLESS)
+    cell = notebook.begin("import mimsweep as ms\nms.load('s.yaml').run(workers=1)")
+    until(lambda: statuses().count("RUNNING") == 3)
+    until(lambda: rows("SELECT count(*) FROM metrics") > [(0,)])
+    start = time.monotonic()
+    notebook.manager.interrupt_kernel()
+    told = notebook.end(cell)
+    assert time.monotonic() - start < STOP_SECONDS
+    assert "KeyboardInterrupt: the same command completes what is missing\n" in told
+    assert "RUNNING" not in statuses()
+    (here / "s.yaml").write_text(SWEEP)
+    assert "s: 2/2 runs complete" in notebook.run("ms.load('s.yaml').run(workers=1)")
+
+
+def test_a_cell_is_awaited_in_the_same_kernel(notebook: Notebook, here: Path) -> None:
+    """The kernel's event loop runs while a sweep does."""
+    (here / "s.yaml").write_text(SWEEP)
+    cell = (
+        "import asyncio, mimsweep as ms\nawait asyncio.sleep(0)\nms.load('s.yaml').run(workers=1)"
+    )
+    assert "s: 2/2 runs complete" in notebook.run(cell + "\nawait asyncio.sleep(0)")
+
+
+def test_what_a_cell_registers_is_for_this_process_alone(notebook: Notebook, here: Path) -> None:
+    (here / "s.yaml").write_text(users.SWEEP)
+    notebook.run(users.DATA)
+    told = notebook.run("import mimsweep as ms\nsweep = ms.load('s.yaml')\nsweep.run(workers=1)")
+    assert "SpecError: s: the data set mine: registered in a cell" in told
+    assert "put it into a module, a file of its own, and import that here" in told
+    assert not (here / "mlflow.db").exists()
+    assert "s: 1/1 runs complete" in notebook.run("sweep.run(engine='inline')")
+    assert notebook.run("print(sweep.runs[0].model().sample(3).shape)") == "(3, 2)\n"
+    assert "SpecError: s: the data set mine" in notebook.run("sweep.figures()")
+
+
+@pytest.mark.parametrize("folder", ["", "elsewhere"])
+def test_a_module_that_a_cell_imports_reaches_the_workers(
+    folder: str, notebook: Notebook, here: Path
+) -> None:
+    (here / folder).mkdir(exist_ok=True)
+    (here / folder / "mine.py").write_text(users.DATA)
+    (here / "s.yaml").write_text(
+        users.SWEEP.replace("[vae]}", "[vae]}\nfigures: {x: seed, hue: model, metrics: [nll]}")
+    )
+    notebook.run(f"import sys\nsys.path.insert(0, {str(here / folder)!r})\nimport mine")
+    told = notebook.run("import mimsweep as ms\nsweep = ms.load('s.yaml')\nsweep.run(workers=1)")
+    assert "s: 1/1 runs complete" in told
+    assert "nll.png" in notebook.run("print(sweep.figures(latent=True))")

@@ -95,7 +95,7 @@ def test_its_runs_are_counted_and_listed(store: Tracking) -> None:
     counts = json.loads(mimsweep("status", "small.yaml", "--json").output)
     assert counts == {
         "search": "small", "total": 10, "finished": 2, "failed": 1, "running": 1, "killed": 0,
-        "missing": 6,
+        "missing": 6, "stale": {},
     }  # fmt: skip
     text = mimsweep("status", "small.yaml").output
     assert text.startswith("small: 2/10 complete, at most\n")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mimsweep.models import registry
-from mimsweep.orchestrator.cli.surroundings import system_refuses
 from mimsweep.orchestrator.errors import MimsweepError
 from mimsweep.orchestrator.processes import Processes
+from mimsweep.orchestrator.surroundings import system_refuses
 from tests.odd.ending import MIMSWEEP, SWEEP, statuses, store_complete_runs
 
 # Permissions don't bind root, unless it gives up the right to pass over them.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import mimsweep as package
 from mimsweep.orchestrator.cli.main import main
+from mimsweep.orchestrator.files.sweep import load_sweep
 from tests.odd.ending import MIMSWEEP
 from tests.orchestrator.commands import mimsweep, refused
 
@@ -52,7 +52,7 @@ def piped(text: str, *arguments: str) -> Result:
 def test_anchors_aliases_and_merges_make_the_runs_that_written_out_they_make(here: Path) -> None:
     (here / "a.yaml").write_text(COMPOSE)
     (here / "b.yaml").write_text(WRITTEN_OUT)
-    assert set(package.load("a.yaml").runs) == set(package.load("b.yaml").runs)
+    assert set(load_sweep(Path("a.yaml"), ()).runs) == set(load_sweep(Path("b.yaml"), ()).runs)
     assert mimsweep("validate", "a.yaml").output == "a.yaml: shared, 12 runs\n"
 
 
@@ -131,7 +131,7 @@ def test_a_pair_of_escapes_is_the_character_that_json_means(here: Path) -> None:
         "fixed": {"dataset": "toy4", "model": "ae"},
     }
     (here / "a.json").write_text(json.dumps(document))
-    assert package.load("a.json").description == document["description"]
+    assert load_sweep(Path("a.json"), ()).description == document["description"]
 
 
 def test_what_has_no_end_is_no_file() -> None:

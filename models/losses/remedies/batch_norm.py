@@ -26,6 +26,7 @@ from mimsweep.models.densities.mixture import mean_and_scale
 from mimsweep.models.densities.normal import Normal
 from mimsweep.models.layout import Weights
 from mimsweep.models.losses.base import Objective
+from mimsweep.models.nets.mlp import Mlp
 
 EPSILON = 1e-5
 """That of torch's and of the authors' batch norm."""
@@ -66,5 +67,6 @@ def folded(objective: Objective, weights: Weights, passes: Iterable[Tensor]) -> 
 def _last(objective: Objective) -> tuple[str, str]:
     """Returns the names of weight and bias of the encoder's last layer."""
     encoder = objective.model.encoder
+    assert isinstance(encoder, Mlp)
     layer = f"{encoder.name}.{encoder.layers - 1}"
     return f"{layer}.weight", f"{layer}.bias"

@@ -35,6 +35,7 @@ from mimsweep.models.losses.base import Objective
 from mimsweep.models.losses.method import PLAIN
 from mimsweep.models.nets.latent import Options
 from mimsweep.models.nets.mlp import Mlp
+from mimsweep.models.nets.users import Network
 from mimsweep.models.steps.adam import BETA1, BETA2, EPSILON, Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
 from mimsweep.models.steps.counted import Counted
@@ -53,7 +54,9 @@ def supports(objective: Objective) -> bool:
     """Returns whether the functions below can stand in for those of `models.steps.eager`."""
     model = objective.model
     return (
-        model.options == Options()
+        isinstance(model.encoder, Mlp)
+        and isinstance(model.decoder, Mlp)
+        and model.options == Options()
         and not model.binary
         and not objective.pairs
         and objective.loss in ("vae", "ae", "amim", "mim")
@@ -128,7 +131,7 @@ def factors(objective: Objective, beta: Tensor) -> NDArray[np.float32]:
     return _array(rows.float())
 
 
-def _layout(network: Mlp, start: int) -> tuple[Net, int]:
+def _layout(network: Network, start: int) -> tuple[Net, int]:
     """Returns a network's layout in a row, which it starts at `start`, and where it ends."""
     layers = []
     for name, shape in network.shapes().items():

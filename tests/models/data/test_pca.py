@@ -20,7 +20,7 @@ from torchvision.datasets.utils import check_md5
 from torchvision.transforms import InterpolationMode, RandomAffine
 from torchvision.transforms import functional as tf
 
-from mimsweep.models.data.augment import affine, augment, dequantised
+from mimsweep.models.data.augment import drawn_maps, epoch_of, items, maps_of
 from mimsweep.models.data.base import DataError, Split
 from mimsweep.models.data.idx import read
 from mimsweep.models.data.loading import load
@@ -91,14 +91,15 @@ def test_the_study_projects_test_items_by_components_of_their_own(
 
 def mapped(levels: Tensor, *maps: Tensor) -> Tensor:
     """All of some images, mapped, as levels."""
-    everything = torch.ones(len(levels), dtype=torch.bool)
-    return affine(levels, torch.arange(len(levels)), *maps, everything).to(torch.uint8)
+    everything = maps_of(*maps, torch.ones(len(levels), dtype=torch.bool))
+    drawn = items(levels, torch.arange(len(levels)), everything, key("u"), 1, 0)
+    return (drawn * 256).to(torch.uint8)  # what dequantising adds is below 1
 
 
 def items_of(levels: Tensor) -> Tensor:
     """Images as items of a pass, in their own order."""
-    rows = torch.arange(len(levels))
-    return dequantised(augment(levels, rows, uniforms(("maps",), (6, len(levels)))), key("u"), 1, 0)
+    maps = drawn_maps(uniforms(("maps",), (6, len(levels))))
+    return items(levels, torch.arange(len(levels)), maps, key("u"), 1, 0)
 
 
 def test_affine_equals_torchvision(fashion: PcaFashionMnist) -> None:
@@ -132,15 +133,15 @@ def test_affine_that_moves_nothing_or_whole_pixels(fashion: PcaFashionMnist) -> 
 
 def test_half_of_the_items_are_mapped_all_are_dequantised(fashion: PcaFashionMnist) -> None:
     levels = fashion.images.train[:4000]
-    items = items_of(levels)
-    assert items.dtype == torch.float32
-    assert items.min() == pytest.approx(1e-3)
-    assert items.max() == pytest.approx(1 - 1e-3)
-    floor = (items * 256).floor().clamp(0, 255)
+    drawn = items_of(levels)
+    assert drawn.dtype == torch.float32
+    assert drawn.min() == pytest.approx(1e-3)
+    assert drawn.max() == pytest.approx(1 - 1e-3)
+    floor = (drawn * 256).floor().clamp(0, 255)
     untouched = (floor == levels).double().mean(1) > 0.999  # clamping moves none of its floors
     # Within four deviations of one half; a map of nearly no angle, shift, scale is rare.
     assert untouched.double().mean() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(4000))
-    noise = (items * 256 - floor)[(levels > 0) & (levels < 255) & untouched[:, None]]
+    noise = (drawn * 256 - floor)[(levels > 0) & (levels < 255) & untouched[:, None]]
     assert float(noise.mean()) == pytest.approx(0.5, abs=0.01)
     assert float(noise.var()) == pytest.approx(1 / 12, abs=0.005)
 
@@ -149,8 +150,8 @@ def test_maps_span_the_ranges(fashion: PcaFashionMnist) -> None:
     """A square moves by up to 2.8 pixels, rounded to 3; its side is 8 to 12, or a pixel off."""
     square = torch.zeros(28, 28, dtype=torch.uint8)
     square[9:19, 9:19] = 255
-    items = items_of(square.flatten().expand(4000, 784)).view(-1, 28, 28)
-    lit = (items > 0.5).double()
+    drawn = items_of(square.flatten().expand(4000, 784)).view(-1, 28, 28)
+    lit = (drawn > 0.5).double()
     area = lit.sum((1, 2))
     at = torch.arange(28).double() - 13.5
     for along in (1, 2):
@@ -159,6 +160,12 @@ def test_maps_span_the_ranges(fashion: PcaFashionMnist) -> None:
         assert 2.9 < moved < 3.6
     assert 7**2 < area.min() < 8.5**2
     assert 11.5**2 < area.max() < 13**2
+
+
+def test_what_is_subtracted_from_items(fashion: PcaFashionMnist) -> None:
+    levels, mean = fashion.images.train[:400], fashion.projection.mean
+    (_, plain), (_, less) = (epoch_of(levels, ("n",), 3, m) for m in (None, mean))
+    assert torch.equal(torch.cat(list(plain)) - mean, torch.cat(list(less)))
 
 
 @pytest.mark.parametrize("split", ["train", "knn"])

@@ -62,7 +62,7 @@ def test_plan_json(sweep: Path, store: Tracking) -> None:
     arguments = ["plan", sweep, "--device", "cpu", "--cohort-size", "2", "--json"]
     plan = json.loads(mimsweep(*arguments).stdout)
     cohorts = plan.pop("cohorts")
-    assert plan == {"sweep": "toy", "runs": 6, "complete": 2, "to_run": 4}
+    assert plan == {"sweep": "toy", "runs": 6, "complete": 2, "to_run": 4, "stale": {}}
     assert all(cohort.keys() == {"size", "spec", "seeds"} for cohort in cohorts)
     runs = [(cohort["spec"]["model"], seed) for cohort in cohorts for seed in cohort["seeds"]]
     assert sorted(runs) == [("mim", 2), ("mim", 3), ("vae", 2), ("vae", 3)]
@@ -92,7 +92,7 @@ def test_plan_says_which_device_it_takes_unmeasured(
 def test_status(sweep: Path, store: Tracking) -> None:
     assert json.loads(mimsweep("status", sweep, "--json").stdout) == {
         "sweep": "toy", "total": 6, "finished": 2, "failed": 1, "running": 1, "killed": 1,
-        "missing": 1,
+        "missing": 1, "stale": {},
     }  # fmt: skip
     lines = mimsweep("status", sweep).stdout.splitlines()
     assert lines[0] == "toy: 2/6 complete"

@@ -22,7 +22,7 @@ def edit(path: Path, fields: dict[str, Any]) -> None:
     with safe_open(path, framework="pt") as file:
         (run,) = json.loads(file.metadata()[METADATA])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert run.pop("processors") == [HERE]
+    assert (run.pop("processors"), run.pop("code")) == ([HERE], "")
     save_file(tensors, path, {METADATA: json.dumps([run | fields])})
 
 
@@ -50,3 +50,20 @@ def test_a_run_names_all_that_trained_it(
     *_, finished, _ = train(0, runs, place, tuple)
     assert isinstance(finished, RunFinished)
     assert finished.processor == expected
+
+
+@pytest.mark.parametrize(("code", "anew"), [("", False), (None, False), ('{"loss a": "1"}', True)])
+def test_a_checkpoint_of_other_code_is_not_gone_on_with(
+    tmp_path: Path, code: str | None, anew: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = specs(1)
+    place = Place("cpu", tmp_path, tmp_path / "checkpoints", checkpoint_seconds=0)
+    cut = train(0, runs, place, tuple)
+    next(cut), next(cut)
+    cut.close()
+    (path,) = place.checkpoint_dir.glob("*.safetensors")
+    edit(path, {"processors": ["i386"]} | ({} if code is None else {"code": code}))
+    *_, finished, _ = train(0, runs, place, tuple)
+    assert isinstance(finished, RunFinished)
+    assert (finished.processor == HERE) == anew
+    assert (f"{runs[0].run_key}: its checkpoint is of other code" in capfd.readouterr().err) == anew

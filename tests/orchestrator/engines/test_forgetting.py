@@ -36,7 +36,7 @@ def test_a_folder_with_nothing_left_goes(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     save(folder, "a", "b")
     (folder / PASSES).mkdir()
-    (folder / PASSES / "pass.npz").write_bytes(b"1")
+    (folder / PASSES / "pass.safetensors").write_bytes(b"1")
     forget(folder, {"a"})
     assert sorted(path.name for path in folder.iterdir()) == ["a.safetensors"]
     forget(folder, {"b"})

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-import mimsweep
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search, load_either, load_search
 from mimsweep.orchestrator.files.shipped import FOLDER, copy, found, shipped
@@ -29,8 +28,8 @@ def test_all_files_of_the_folder_are_shipped_and_can_be_loaded() -> None:
 def test_a_name_is_the_shipped_sweep() -> None:
     assert len(load_sweep(Path("bottleneck")).runs) == 200
     assert load_search(Path("search_warmup")).name == "warmup"
-    assert len(mimsweep.load("bottleneck", ["seed=1..2"]).runs) == 40
-    published = mimsweep.load("bottleneck").published
+    assert len(load_sweep(Path("bottleneck"), ["seed=1..2"]).runs) == 40
+    published = load_sweep(Path("bottleneck"), ()).published
     assert published is not None
     assert published.is_file()
 

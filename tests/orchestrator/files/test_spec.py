@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mimsweep.models import registry
+from mimsweep.models.parts import Network
 from mimsweep.orchestrator.files import spec as spec_module
 from mimsweep.orchestrator.files.choices import (
     IMAGE_MODELS,
@@ -19,7 +21,13 @@ from mimsweep.orchestrator.files.choices import (
     is_binary,
     is_known,
 )
-from mimsweep.orchestrator.files.fields import IMAGE_FIELDS, METHODS_FIELDS, OTHERS_FIELDS
+from mimsweep.orchestrator.files.fields import (
+    FILE_FIELDS,
+    FOUND_FIELDS,
+    IMAGE_FIELDS,
+    METHODS_FIELDS,
+    OTHERS_FIELDS,
+)
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec, explain, shown
 from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, IMAGE_METRICS, RUN_METRICS
@@ -59,6 +67,13 @@ DESIGN_DEFAULTS = {
     "mmd": 0.0,
     "importance_samples": 1,
     "temperature": 0.1,
+    "test_fraction": 0.2,
+    "standardise": True,
+    "label": "",
+    "bits": False,
+    "content": "",
+    "encoder": "mlp",
+    "decoder": "mlp",
 }
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
@@ -349,17 +364,31 @@ def test_settings_of_methods_are_of_one_model_alone(field: str) -> None:
     assert "which has no" in sentence(**IMAGES, **{field: value})
 
 
+def test_batch_norm_of_means_is_folded_into_an_encoder_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry.NETWORKS, "mine", Network(print))
+    theirs = VAE | {"encoder": "mine"}
+    assert sentence(**theirs, bn_gamma=0.5) == (
+        "0.5 is not allowed with encoder mine; allowed with: mlp"
+    )
+    assert spec(**theirs, free_bits=0.5).run_key != spec(**theirs).run_key
+
+
 NOT_DEFAULT: dict[str, Any] = {
     "mid_dim": 20, "layers": 1, "act": "relu", "inv_h": True, "min_logvar": 3, "p_z": "prior",
     "q_x": "prior", "q_x_samples": "marginal", "p_z_gmm": 2, "q_x_gmm": 2, "q_zx_gmm": 2,
     "p_xz_gmm": 2, "learn_p_z": True, "prior": "vampprior", "pseudo_inputs": 10,
     "use_training_data_init": False, "patience": 3, "likelihood_samples": 10, "train_items": 200,
-    "test_items": 100,
+    "test_items": 100, "encoder": "mine", "decoder": "mine",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("field", OTHERS_FIELDS)
-def test_image_models_do_not_have_the_fields_of_the_others(field: str) -> None:
+def test_image_models_do_not_have_the_fields_of_the_others(
+    field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.NETWORKS, "mine", Network(print))
     default = shown(RunSpec.model_fields[field].default).strip("'")
     value = shown(NOT_DEFAULT[field]).strip("'")
     assert sentence(**IMAGES, **{field: NOT_DEFAULT[field]}) == (
@@ -377,9 +406,27 @@ def test_the_others_do_not_have_the_fields_of_image_models(field: str) -> None:
 
 def test_every_field_belongs_to_all_models_or_to_some() -> None:
     for_all = {"dataset", "model", "z_dim", "batch_size", *VARIES_IN_COHORT}
-    of_methods = [name for own in METHODS_FIELDS.values() for name in own]
-    of_some = [*for_all, *IMAGE_FIELDS, *OTHERS_FIELDS, *of_methods]
+    own = (IMAGE_FIELDS, OTHERS_FIELDS, FILE_FIELDS, FOUND_FIELDS, *METHODS_FIELDS.values())
+    of_some = [*for_all, *(name for names in own for name in names)]
     assert sorted(of_some) == sorted(RunSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("test_fraction", 0.3, "allowed: 0.2"),
+        ("standardise", False, "allowed: true"),
+        ("label", "kind", "leave it out"),
+        ("bits", True, "allowed: false"),
+    ],
+)
+def test_other_data_do_not_have_the_fields_of_data_files(
+    field: str, value: object, allowed: str
+) -> None:
+    given = str(value).lower() if isinstance(value, bool) else value
+    assert sentence(**{field: value}) == (
+        f"{given} is not allowed with dataset toy4, which is no file; {allowed}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -514,6 +561,26 @@ def test_run_key_is_the_same_after_a_round_trip_and_for_an_integer_rate() -> Non
     assert RunSpec(**json.loads(run.model_dump_json())).run_key == run.run_key
     assert run.run_key == spec(lr=1.0).run_key
     assert run.model_copy(update={"seed": 5}).run_key == spec(lr=1.0, seed=5).run_key
+
+
+def test_the_key_of_a_run_on_a_file_is_of_its_content_alone() -> None:
+    def key(**fields: Any) -> str:
+        return spec(**{"dataset": "file:a.csv", "content": "0123456789abcdef"} | fields).run_key
+
+    assert key() == "403466793111e4ea"
+    assert key(dataset="file:/elsewhere/b.csv") == key()
+    others = [
+        {"content": "fedcba9876543210"},
+        {"label": "kind"},
+        {"test_fraction": 0.3},
+        {"standardise": False},
+        {"bits": True},
+        {"dataset": "toy4", "content": ""},
+    ]
+    assert len({key(), *(key(**fields) for fields in others)}) == len(others) + 1
+    one, other = (spec(dataset="file:a.csv", content=each) for each in "ab")
+    assert one.key_of_any_content == other.key_of_any_content != one.run_key
+    assert one.run_name == "mim-file:a.csv-z2-m50-s1"
 
 
 def test_run_names() -> None:

@@ -63,7 +63,8 @@ def test_a_run_from_creation_to_its_end(
     recorder.epoch(epoch(RUNS[0], 2, 0.25))
     profile = {"kl": [0.5, 0.0], "variance": [1.0, 0.0]}
     parts = (RUNS[0].run_key, {"mi": 1.5}, b"the weights")
-    recorder.finish(RUNS[0], RunFinished(*parts, profile=profile, processor="i386"))
+    told = {"processor": "i386", "code": '{"loss wae": "1"}'}
+    recorder.finish(RUNS[0], RunFinished(*parts, profile=profile, **told))
     recorder.epoch(epoch(RUNS[1], 1, float("nan")))
     recorder.fail(RUNS[1], RunFailed(RUNS[1].run_key, "it turned nan"), "Traceback: here")
     recorder.close("FAILED", {"runs_complete": 1, "runs_failed": 1}, 30.0)
@@ -73,7 +74,8 @@ def test_a_run_from_creation_to_its_end(
     assert good.data.tags["mimsweep.complete"] == "true"
     assert good.data.tags["mimsweep.device"] == "cpu"
     assert good.data.tags["mimsweep.processor"] == "i386"
-    assert "mimsweep.processor" not in bad.data.tags
+    assert good.data.tags["mimsweep.code"] == '{"loss wae": "1"}'
+    assert not {"mimsweep.processor", "mimsweep.code"} & {*bad.data.tags}
     assert losses(client, good.info.run_id) == [(1, 0.5), (2, 0.25)]
     assert good.data.metrics["mi"] == 1.5
     assert text(client, good.info.run_id, "weights.safetensors", tmp_path) == "the weights"
@@ -211,7 +213,8 @@ def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
             recorder.epoch(epoch(run, 1, float("nan")))
             profile = {"kl": [0.5], "variance": [1.0]}
             parts = (run.run_key, {"mi": 1.0}, b"weights")
-            recorder.finish(run, RunFinished(*parts, profile=profile, processor="i386"))
+            told = {"processor": "i386", "code": "{}"}
+            recorder.finish(run, RunFinished(*parts, profile=profile, **told))
         start = time.monotonic()
         with pytest.raises(TrackingError, match="tracking store"):
             recorder.close("FAILED", {}, 0.1)
@@ -226,6 +229,7 @@ def test_results_that_an_outage_kept_back_are_delivered_by_the_next_recorder(
     assert [step for step, _ in losses(client, run_id)] == [1]
     assert text(client, run_id, "weights.safetensors", tmp_path) == "weights"
     assert client.get_run(run_id).data.tags["mimsweep.processor"] == "i386"
+    assert client.get_run(run_id).data.tags["mimsweep.code"] == "{}"
     assert json.loads(text(client, run_id, PROFILE, tmp_path)) == profile
     assert list(spool.results()) == []
 
@@ -234,10 +238,10 @@ def test_a_spooled_result_of_an_older_version_has_less(spool: Spool, tmp_path: P
     spool.put(Result(RUNS[0], [], {"mi": 1.0}, b"weights", processor="i386"))
     (file,) = (tmp_path / "spool").glob("*.json")
     content = json.loads(file.read_text())
-    del content["profile"], content["processor"]
+    del content["profile"], content["processor"], content["code"]
     file.write_text(json.dumps(content))
     (result,) = spool.results()
-    assert (result.metrics, result.profile, result.processor) == ({"mi": 1.0}, {}, "")
+    assert (result.metrics, result.profile, result.tags) == ({"mi": 1.0}, {}, {})
 
 
 def test_a_dropped_run_is_killed_with_the_reason(

@@ -24,9 +24,12 @@ MI = Objective(metric="mi", direction="maximize")
 WARMUP = {"warmup": Dimension("int", (1, 50), log=True)}
 
 
+FIXED = {"dataset": "toy4", "model": "mim"}
+
+
 def search(**changes: object) -> Search:
     plain = Search(
-        name="warmup", description="", fixed={"dataset": "toy4", "model": "mim"}, seeds=(1, 2),
+        name="warmup", description="", fixed=FIXED, seeds=(1, 2),
         space=WARMUP, objectives=(NLL,), trials=12, parallel=4, sampler="tpe", pruner="none",
     )  # fmt: skip
     return dataclasses.replace(plain, **changes)
@@ -192,7 +195,8 @@ def test_a_grid_has_each_point_once_whatever_happens(storage: str) -> None:
 
 def test_a_changed_search_is_refused(storage: str) -> None:
     Study(search(), storage).close()
-    for change in ({"seeds": (1, 2, 3)}, {"objectives": (MI,)}, {"fixed": {"dataset": "toy5"}}):
+    other = {**FIXED, "dataset": "toy5"}
+    for change in ({"seeds": (1, 2, 3)}, {"objectives": (MI,)}, {"fixed": other}):
         with pytest.raises(SpecError, match=rf"another {next(iter(change))}: .*another name"):
             Study(search(**change), storage)
     Study(search(trials=3, parallel=1, sampler="random", pruner="wilcoxon"), storage)
@@ -241,7 +245,7 @@ def test_a_torn_last_line_is_cut_off(storage: str) -> None:
 
 
 def test_the_median_is_not_asked_before_the_longest_warmup_has_ended(storage: str) -> None:
-    study = Study(search(pruner="median", parallel=12, fixed={"epochs": 60}), storage)
+    study = Study(search(pruner="median", parallel=12, fixed={**FIXED, "epochs": 60}), storage)
     for trial in study.ask()[:6]:
         for step in (1, 50, 51):
             study.report(trial.number, step, 1.0)

@@ -193,10 +193,11 @@ def test_only_what_is_complete_is_found(tmp_path: Path) -> None:
     tracking.log_epochs(half, [(1, {"nll": 1.0})])
     tracking.finish(whole, {"nll": 2.0}, {})
     keys = [run.run_key for run in runs(3)]
-    assert tracking.find_complete(keys) == {keys[1]: (whole, {"nll": 2.0})}
+    codes = dict.fromkeys(keys, "")
+    assert tracking.find_complete(codes) == {keys[1]: (whole, {"nll": 2.0})}
     tracking.finish(newer, {"nll": 3.0}, {})
-    assert tracking.find_complete(keys)[keys[1]][0] == newer
-    assert Tracking("sqlite:///not_there.db", create=False).find_complete(keys) == {}
+    assert tracking.find_complete(codes)[keys[1]][0] == newer
+    assert Tracking("sqlite:///not_there.db", create=False).find_complete(codes) == {}
 
 
 def test_a_failed_run_fails_its_trial_and_frees_its_place(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class OldSpec:
 
     def __init__(self, run: RunSpec) -> None:
         self.run_key, self.run_name = run.run_key, run.run_name
+        self.of_file, self.file = False, None
         self._fields = run.own_fields()
 
     def model_dump(self) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def test_runs_hold_their_spec_tags_metrics_and_artifacts(
         "mlflow.runName": SPECS[0].run_name,
     }
     artifacts = {"spec.yaml": b"a: 1", "weights.safetensors": b"\0"}
-    tracking.finish(first, {"mi": 1.25}, artifacts, processor="i386")
+    tracking.finish(
+        first, {"mi": 1.25}, artifacts, tags={"mimsweep.processor": "i386", "mimsweep.code": "{}"}
+    )
     tracking.fail(second, "NaN in epoch 3", {"traceback.txt": b"trace"})
     run = client.get_run(first)
     assert run.info.status == "FINISHED"
@@ -45,6 +47,7 @@ def test_runs_hold_their_spec_tags_metrics_and_artifacts(
     assert run.data.metrics == {"mi": 1.25}
     assert run.data.tags["mimsweep.complete"] == "true"
     assert run.data.tags["mimsweep.processor"] == "i386"
+    assert run.data.tags["mimsweep.code"] == "{}"
     # Where a plain `mlflow ui` in this folder looks, wherever it is started from.
     assert run.info.artifact_uri.startswith(str(tmp_path / "mlruns"))
     assert Path(run.info.artifact_uri, "weights.safetensors").read_bytes() == b"\0"
