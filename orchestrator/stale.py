@@ -46,7 +46,7 @@ def code_of(run: RunSpec) -> str:
     found = {
         f"{word} {name}": registry.CODE[kind, name]
         for word, kind, fields in _PARTS
-        for name in [getattr(run, field, None) for field in fields]
+        for name in [getattr(run, field, "") for field in fields]
         if registry.CODE.get((kind, name))
     }
     return json.dumps(found, sort_keys=True) if found else ""
