@@ -111,6 +111,7 @@ def test_errors_are_in_the_units_that_were_asked_for(folder: Path) -> None:
 @pytest.mark.slow
 def test_workers_find_it_from_another_folder(here: Path, tmp_path: Path) -> None:
     (here / "deep").mkdir()
+    (here / "mine.py").write_text("")
     write_csv(here / "deep" / "points.csv", *points(160))
     sweep(here / "deep", "file:points.csv", "{model: [vae], seed: 1..2}", ", label: kind")
     done = program(here, "run", "deep/s.yaml", "--workers", "2")

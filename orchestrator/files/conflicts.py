@@ -205,7 +205,7 @@ def _file(run: RunFields, binary: bool, file: "DataFile") -> Iterator[tuple[str,
         columns = f"{few} and {more} more" if more > 0 else few
         yield (
             "dataset",
-            f"{run.dataset}: {columns} of the items to train on: one value only, which has no "
+            f"{run.dataset}: all items to train on have one value in {columns}, which has no "
             "density; leave such columns out (of probabilities, bits: true allows them)",
         )
     largest = max(-facts.low, facts.high)
