@@ -101,7 +101,7 @@ CALLED = [
     ("h = h if self.one.bias.sum() > 0 else -h", f"{STACKED}vmap: It looks like you're attempting"),
     ("h = h * self.one.bias.sum().item()", f"{STACKED}vmap: It looks like you're calling .item()"),
     ("h = torch.where(h > 0, h, 0); h[h > 1] = 1", f"{STACKED}vmap: We do not support batching"),
-    ("h = h + vars(self).setdefault('m', x.mean())", f"{STACKED}Either your tensor may have esc"),
+    ("h = h + vars(self).setdefault('m', x.mean())", "its output of an item depends on the other"),
     ("o = torch.zeros(len(x), 8); o[:, 0] = h[:, 0]; h = o", f"{STACKED}vmap: inplace arithmetic"),
 ]  # fmt: skip
 
