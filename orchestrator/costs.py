@@ -16,7 +16,7 @@ _STEP, _EPOCH, _RUN = 10_000, 10_000_000, 1_000_000_000
 _EAGER_STEP = 30_000_000  # by torch's operations, one after the other
 
 _SAMPLE = 2.5  # passes of a VAE that each sample of IWAE costs after the first
-_MMD_PAIR, _COSINE = 700, 100  # multiplications for a pair of latents in a minibatch
+_MMD_PAIR, _COSINE = 100, 100  # multiplications for a pair of latents in a minibatch
 
 # Multiplications for an item by an image model, all of it, q(z2|x) alone, p(x|z1,z2) alone.
 _IMAGE_LAYERS = {"convhvae": (230e6, 30e6, 180e6), "pixelhvae": (260e6, 30e6, 210e6)}
