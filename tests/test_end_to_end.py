@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -51,7 +52,7 @@ RUNS_OF_MIDDLE = 8
 # The runs of few epochs are complete while the others train.
 METHODS = """\
 name: methods
-fixed: {dataset: toy4_20, z_dim: 3, mid_dim: 9, batch_size: 400}
+fixed: {dataset: DATASET, z_dim: 3, mid_dim: 9, batch_size: 400}
 x-long: &long {seed: 1..2, epochs: 15, warmup: 15}
 grid:
   - {model: [cmim, vae], epochs: 1}
@@ -248,8 +249,11 @@ def test_a_killed_orchestrator_is_made_good_by_the_same_command(middle: Place) -
     assert middle.status()["finished"] == RUNS_OF_MIDDLE
 
 
-def test_methods_of_the_field_come_to_the_same_after_a_kill(tmp_path: Path) -> None:
-    whole, killed = (Place(tmp_path / name, METHODS) for name in ("whole", "killed"))
+@pytest.mark.parametrize("dataset", ["toy4", "toy4_20", "file:../points.npy"])
+def test_methods_of_the_field_come_to_the_same_after_a_kill(tmp_path: Path, dataset: str) -> None:
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(9_000, 6)))
+    text = METHODS.replace("DATASET", dataset)
+    whole, killed = (Place(tmp_path / name, text) for name in ("whole", "killed"))
     whole.mimsweep("run", "--workers", "1")
     process = killed.start("run", "--workers", "1")
     wait_until((killed.folder / "mlflow.db").exists)
