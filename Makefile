@@ -74,6 +74,7 @@ bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a p
 	$(BIN)/python benchmarks/large_store.py
 	$(BIN)/python benchmarks/cohort_cost.py
 	$(BIN)/python benchmarks/own_loss.py
+	$(BIN)/python benchmarks/own_network.py
 
 bench-peers: $(READY) ## measure an epoch against JAX, in an environment of its own, and torch.func: 20 minutes
 	test -x build/jax/bin/python || { python3 -m venv build/jax && build/jax/bin/pip install --quiet jax==0.10.2; }

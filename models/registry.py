@@ -44,7 +44,7 @@ OUR_DATA = re.compile(
     r"|(dynamic_)?mnist|fashion-mnist|dynamic_fashion_mnist|omniglot",
     re.IGNORECASE,
 )
-OUR_MODELS = re.compile(r"a?mim|vae|ae|(conv|pixel)hvae_2level(-[as]?mim)?")
+OUR_MODELS = re.compile(r"[ac]?mim|vae|ae|(conv|pixel)hvae_2level(-[as]?mim)?")
 OUR_NETWORKS = re.compile(r"mlp")
 OUR_DENSITIES = re.compile(r"anchor|prior|marginal|gmm-marginal")
 

@@ -15,8 +15,8 @@ FASTER = {"cpu": 1, "cuda": 20}
 _STEP, _EPOCH, _RUN = 10_000, 10_000_000, 1_000_000_000
 _EAGER_STEP = 30_000_000  # by torch's operations, one after the other
 
-# Passes through encoder and decoder that a step takes, in those of a VAE.
-_MODEL_FACTOR = {"mim": 2.0}
+_SAMPLE = 2.5  # passes of a VAE that each sample of IWAE costs after the first
+_MMD_PAIR, _COSINE = 100, 100  # multiplications for a pair of latents in a minibatch
 
 # Multiplications for an item by an image model, all of it, q(z2|x) alone, p(x|z1,z2) alone.
 _IMAGE_LAYERS = {"convhvae": (230e6, 30e6, 180e6), "pixelhvae": (260e6, 30e6, 210e6)}
@@ -35,7 +35,7 @@ def stack_cost(runs: Sequence[RunSpec]) -> float:
     items = 60_000 if first.dataset.startswith("pca-") else 10_000
     if first.file:
         items = first.file.facts.train_items
-    per_epoch = items * _parameters(first) * _MODEL_FACTOR.get(first.model, 1.0) + _EPOCH
+    per_epoch = items * (_parameters(first) * _passes(first) + _pairs(first)) + _EPOCH
     epochs = [run.epochs for run in runs]
     steps = max(epochs) * (items // first.batch_size)
     step = _EAGER_STEP if is_eager(first) else _STEP
@@ -45,10 +45,23 @@ def stack_cost(runs: Sequence[RunSpec]) -> float:
 def is_eager(run: RunSpec) -> bool:
     """Returns whether `models.steps.cpu` has no steps for a run, so that a stack is worth more.
 
-    It has none for MIM with the marginal q(x) on its own samples, nor for what users add.
+    It has none for MIM with the marginal q(x) on its own samples, nor for what users add, nor
+    for the methods of the field but for what they do to β.
     """
-    theirs = run.users_loss or bool(run.users_networks)
-    return theirs or (run.model == "mim" and run.q_x_samples == "marginal")
+    if run.users_loss or run.users_networks or run.model == "cmim":
+        return True
+    of_vae = any((run.free_bits, run.bn_gamma, run.mmd, run.importance_samples > 1))
+    return of_vae or (run.model == "mim" and run.q_x_samples == "marginal")
+
+
+def _passes(run: RunSpec) -> float:
+    """Returns the passes through encoder and decoder that a step takes, in those of a VAE."""
+    return 2.0 if run.model == "mim" else 1 + _SAMPLE * (run.importance_samples - 1)
+
+
+def _pairs(run: RunSpec) -> float:
+    """Returns the multiplications of an item with all others of its minibatch."""
+    return run.batch_size * ((_MMD_PAIR if run.mmd else 0) + _COSINE * (run.model == "cmim"))
 
 
 def _image_cost(run: RunSpec) -> float:

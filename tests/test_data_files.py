@@ -15,6 +15,10 @@ from tests.orchestrator.commands import mimsweep
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 INLINE = ("--engine", "inline")
+METHODS = """[{model: [mim, amim, vae, ae, cmim]},
+  {model: [vae], beta_end: [0.5]}, {model: [vae], cycles: [2]}, {model: [vae], free_bits: [0.5]},
+  {model: [vae], bn_gamma: [0.7]}, {model: [vae], beta_end: [0], mmd: [10]},
+  {model: [vae], importance_samples: [3]}]"""
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +47,18 @@ def results() -> pd.DataFrame:
 
 def test_all_models_train_on_a_table_with_labels(folder: Path) -> None:
     write_csv(folder / "points.csv", *points(160))
-    file = sweep(folder, "file:points.csv", "{model: [mim, amim, vae, ae]}", ", label: kind")
+    file = sweep(folder, "file:points.csv", METHODS, ", label: kind")
     told = mimsweep("validate", file).stdout.splitlines()
     items = "128 items to train on, 32 to test on, 3 columns, 3 classes"
     assert told[1:] == [f"  file:points.csv: {items}"]
     assert mimsweep("run", "s.yaml", *INLINE).exit_code == 0
     table = results()
-    assert list(table["dataset"]) == ["file:points.csv"] * 4
+    assert list(table["dataset"]) == ["file:points.csv"] * 11
     assert table["run_name"][0].startswith("mim-file:points.csv-z2-m5-s1-")
     assert table["knn5"].between(0.2, 1).all()
     assert table[["rmse", "mi_lower", "distortion"]].notna().all(axis=None)
-    assert mimsweep("status", "s.yaml").stdout.startswith("s: 4/4 complete\n")
+    assert mimsweep("status", "s.yaml").stdout.startswith("s: 11/11 complete\n")
+    assert {"beta_end", "cycles", "free_bits", "bn_gamma", "mmd", "importance_samples"} < {*table}
     before = table[["run_key", "rmse", "mi_lower", "knn1"]]
     assert mimsweep("measure", "s.yaml", "--workers", "1").exit_code == 0
     pd.testing.assert_frame_equal(results()[before.columns], before)
@@ -111,6 +116,7 @@ def test_errors_are_in_the_units_that_were_asked_for(folder: Path) -> None:
 @pytest.mark.slow
 def test_workers_find_it_from_another_folder(here: Path, tmp_path: Path) -> None:
     (here / "deep").mkdir()
+    (here / "mine.py").write_text("")
     write_csv(here / "deep" / "points.csv", *points(160))
     sweep(here / "deep", "file:points.csv", "{model: [vae], seed: 1..2}", ", label: kind")
     done = program(here, "run", "deep/s.yaml", "--workers", "2")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -48,6 +49,19 @@ grid:
   - {seed: 3..4, z_dim: [2, 3], epochs: 250, warmup: 250}
 """
 RUNS_OF_MIDDLE = 8
+# The runs of few epochs are complete while the others train.
+METHODS = """\
+name: methods
+fixed: {dataset: DATASET, z_dim: 3, mid_dim: 9, batch_size: 400}
+x-long: &long {seed: 1..2, epochs: 15, warmup: 15}
+grid:
+  - {model: [cmim, vae], epochs: 1}
+  - {<<: *long, model: cmim}
+  - {<<: *long, model: vae, beta_end: 4, cycles: 2}
+  - {<<: *long, model: vae, free_bits: 0.3, bn_gamma: 0.7}
+  - {<<: *long, model: vae, beta_end: 0, mmd: 10}
+  - {<<: *long, model: vae, importance_samples: 3}
+"""
 BAD = """\
 name: bad
 fixed: {dataset: toy4, model: vae, epochs: 3, batch_size: 10000}
@@ -158,7 +172,9 @@ def test_a_sweep_over_odd_shapes(tmp_path: Path) -> None:
     assert table[list(IMAGE_METRICS)].isna().all(axis=None)
     untold = ["nll_untrained", "kl_qp", "kl_pq", "kl_mean"]  # of the default q(x) they say nothing
     assert table[untold].isna().all(axis=None)
-    assert table.drop(columns=[*untold, *IMAGE_METRICS]).notna().all(axis=None)
+    of_files = ["label", "content"]  # of which there is none: empty texts
+    assert table[of_files].isna().all(axis=None)
+    assert table.drop(columns=[*untold, *IMAGE_METRICS, *of_files]).notna().all(axis=None)
     assert table[list(FINAL_METRICS)].astype(float).abs().max(axis=None) < float("inf")
     assert set(table["epochs_run"].astype(float)) == {2.0}
     for name, rows in table.groupby("dataset"):
@@ -231,6 +247,26 @@ def test_a_killed_orchestrator_is_made_good_by_the_same_command(middle: Place) -
     assert statuses.count("FINISHED") == RUNS_OF_MIDDLE + 1
     assert set(statuses) == {"FINISHED", "KILLED"}
     assert middle.status()["finished"] == RUNS_OF_MIDDLE
+
+
+@pytest.mark.parametrize("dataset", ["toy4", "toy4_20", "file:../points.npy"])
+def test_methods_of_the_field_come_to_the_same_after_a_kill(tmp_path: Path, dataset: str) -> None:
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(9_000, 6)))
+    text = METHODS.replace("DATASET", dataset)
+    whole, killed = (Place(tmp_path / name, text) for name in ("whole", "killed"))
+    whole.mimsweep("run", "--workers", "1")
+    process = killed.start("run", "--workers", "1")
+    wait_until((killed.folder / "mlflow.db").exists)
+    wait_until(lambda: process.poll() is not None or len(killed.complete()) >= 3)
+    assert process.poll() is None, "it ended before there was a middle"
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert_gone(workers)
+    killed.mimsweep("run", "--workers", "1")
+    tables = [place.results().drop(columns=["run_id", "seconds"]) for place in (whole, killed)]
+    assert len(tables[0]) == 12
+    pd.testing.assert_frame_equal(*tables)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -92,11 +92,20 @@ FIELDS = {
     "likelihood_samples": "samples of the log-likelihood",
     "train_items": "training images (0: all)",
     "test_items": "test images (0: all)",
+    "beta_end": "β at its end, beta_end",
+    "cycles": "cycles of β",
+    "free_bits": "free bits (nats a dimension)",
+    "bn_gamma": "spread of posterior means, bn_gamma",
+    "mmd": "weight of MMD²",
+    "importance_samples": "importance samples",
+    "temperature": "temperature of cMIM",
     "test_fraction": "part of the items to test on",
     "standardise": "columns standardised",
     "label": "column of labels",
     "bits": "probabilities of bits",
 }
+METHOD = "method"
+"""The column of what several fields come to together."""
 
 RC: Any = {  # newer matplotlibs spell out the keys in its type, older ones don't
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
@@ -153,6 +162,7 @@ MODELS = {
     "vae": Look("VAE", "#D62728", "s", (4, 1.5)),
     "amim": Look("A-MIM", "#56B4E9", "^", (1, 1)),
     "ae": Look("AE", "#E69F00", "D", (4, 1.2, 1, 1.2)),
+    "cmim": Look("cMIM", "#009E73", "v", (2, 1)),
     "convhvae_2level": Look("convHVAE", "#D62728", "s", (4, 1.5)),
     "convhvae_2level-smim": Look("convHVAE sMIM", "#0072B2", "o", ()),
     "convhvae_2level-amim": Look("convHVAE A-MIM", "#56B4E9", "^", (1, 1)),
@@ -186,6 +196,11 @@ def field(name: str) -> str:
     return FIELDS.get(name, name)
 
 
+def model(name: str) -> str:
+    """Returns what a model is called."""
+    return MODELS[name].label if name in MODELS else name
+
+
 def value(given: object) -> str:
     """Returns a field's value as a person writes it in a sweep file: 0.001, tanh, true.
 
@@ -211,9 +226,10 @@ def looks(hue: str, values: Sequence[Any]) -> dict[Any, Look]:
     colour-blind readers can tell apart, in the order given: from a palette while they are few,
     along viridis when they are many. Known models come first, in the order of `MODELS`.
     """
-    known = [v for v in MODELS if v in values] if hue == "model" else []
+    ours = {"model": MODELS, METHOD: {look.label: look for look in MODELS.values()}}.get(hue, {})
+    known = [v for v in ours if v in values]
     unknown = [v for v in values if v not in known]
-    taken = {MODELS[v].colour for v in known}
+    taken = {ours[v].colour for v in known}
     colours = [colour for colour in _PALETTE if colour not in taken]
     if len(unknown) > len(colours):
         steps = max(len(unknown) - 1, 1)
@@ -227,4 +243,4 @@ def looks(hue: str, values: Sequence[Any]) -> dict[Any, Look]:
         )
         for i, v in enumerate(unknown)
     }
-    return {**{v: MODELS[v] for v in known}, **drawn}
+    return {**{v: ours[v] for v in known}, **drawn}

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mimsweep.models import registry
 from mimsweep.models.layout import Weights
-from mimsweep.models.losses.annealing import annealed_beta
+from mimsweep.models.losses.annealing import annealed_beta, settled
+from mimsweep.models.losses.method import PLAIN, Method
 from mimsweep.models.nets.latent import LatentModel
 from mimsweep.models.parts import Shape, Value
 
@@ -27,7 +28,7 @@ class Noise:
     feature more, uniform in [0, 1), that chooses the component.
 
     Attributes:
-        z: of z ~ q(z|x), with shape (R, B, Z).
+        z: of z ~ q(z|x), with shape (R, B, Z); of K samples of IWAE (R, K, B, Z).
         anchor: z ~ P(z) itself, with shape (R, B, Z); noise of it where P(z) is learned.
         x: of x ~ p(x|z), with shape (R, B, D).
         z_marginal: of the fresh z' ~ q(z'|x) in log q(x), with shape (R, B, Z).
@@ -46,7 +47,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class UsersNoise(Noise):
-    """Noise of a minibatch for a user's loss.
+    """Noise of a minibatch for a loss that asks for it by name: a user's, or IWAE.
 
     Attributes:
         own: what it has asked for, its z too, by name, with shape (R, B, F) or, of K samples,
@@ -113,6 +114,7 @@ class Objective:
         pairs: whether a training item is a pair, the encoder's input and the target.
         declared: values of the fields that the run's parts declare, if they are a user's, by name.
         items: B of a minibatch, for a loss that must leave its padding out.
+        method: settings of the field's methods.
     """
 
     loss: str
@@ -123,6 +125,7 @@ class Objective:
     pairs: bool = False
     declared: Mapping[str, Value] = field(default_factory=dict)
     items: int = 0
+    method: Method = PLAIN
 
     def __call__(self, weights: Weights, x: Tensor, noise: Noise, beta: Tensor) -> Loss:
         """Returns the loss of a minibatch; arguments as for `vae`."""
@@ -130,12 +133,27 @@ class Objective:
 
     def beta(self, warmup: int, epoch: int) -> float:
         """Returns β of a training epoch (from 1); an auto-encoder has none."""
-        return 0.0 if self.loss == "ae" else annealed_beta(warmup, epoch)
+        if self.loss == "ae":
+            return 0.0
+        return self.beta_end * annealed_beta(warmup, epoch, self.method.cycles)
+
+    @property
+    def beta_end(self) -> float:
+        """β at its end, at which runs are tested."""
+        return self.method.beta_end
+
+    def settled(self, warmup: int) -> int:
+        """Returns the epoch from which β stays: only from there on can an epoch be the best."""
+        return settled(warmup, self.method.cycles)
 
     def noise_names(self, decoder_samples: bool) -> tuple[str, ...]:
         """Returns the fields of `Noise` that the loss needs, with or without decoder samples."""
         if added := registry.LOSSES.get(self.loss):  # its z is among what it has asked for
             return ("anchor", "x") if added.decoder_samples and decoder_samples else ()
+        if self.method.importance_samples > 1:  # its z is in `own_noise`
+            return ()
+        if self.method.mmd:
+            return ("z", "anchor")
         if not (self.loss == "mim" and decoder_samples):
             return ("z",)
         fresh = self.q_x_samples == "marginal" and self.model.options.q_x == "marginal"
@@ -144,9 +162,10 @@ class Objective:
 
     @property
     def own_noise(self) -> dict[str, OwnNoise]:
-        """What a user's loss has asked for, by name."""
-        added = registry.LOSSES.get(self.loss)
+        """What a user's loss has asked for, by name; and IWAE, of K samples."""
+        added, samples = registry.LOSSES.get(self.loss), self.method.importance_samples
         shapes: dict[str, Shape] = {"z": "q_z", **added.noise} if added else {}
+        shapes |= {"z": (samples, "q_z")} if samples > 1 else {}
         return {name: self._resolved(shape) for name, shape in shapes.items()}
 
     def _resolved(self, shape: Shape) -> OwnNoise:

@@ -4,13 +4,21 @@ from collections.abc import Mapping
 
 from mimsweep.models.losses.ae import ae
 from mimsweep.models.losses.base import LossFunction, Objective
+from mimsweep.models.losses.cmim import cmim
+from mimsweep.models.losses.method import PLAIN, Method
 from mimsweep.models.losses.mim import amim, mim
 from mimsweep.models.losses.users import users_loss
 from mimsweep.models.losses.vae import vae
 from mimsweep.models.nets.latent import LatentModel
 from mimsweep.models.parts import NO_FIELDS, Value
 
-LOSSES: dict[str, LossFunction] = {"mim": mim, "amim": amim, "vae": vae, "ae": ae}
+LOSSES: dict[str, LossFunction] = {
+    "mim": mim,
+    "amim": amim,
+    "vae": vae,
+    "ae": ae,
+    "cmim": cmim,
+}
 
 
 def loss_function(name: str) -> LossFunction:
@@ -26,6 +34,8 @@ def objective(
     pairs: bool = False,
     declared: Mapping[str, Value] = NO_FIELDS,
     items: int = 0,
+    method: Method = PLAIN,
 ) -> Objective:
     """Returns what runs minimise by the loss of that name; arguments as for `Objective`."""
-    return Objective(loss, loss_function(loss), model, inv_h, q_x_samples, pairs, declared, items)
+    function = loss_function(loss)
+    return Objective(loss, function, model, inv_h, q_x_samples, pairs, declared, items, method)

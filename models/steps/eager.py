@@ -51,9 +51,9 @@ def train_steps(
 
 @torch.no_grad()
 def test_steps(objective: Objective, weights: Tensor, batches: Minibatches) -> Tensor:
-    """Returns the sum over S minibatches of the losses at β = 1; arguments as for `train_steps`."""
+    """Returns the sum over S minibatches of the losses, β at its end; arguments as for training."""
     views = named_views(weights, objective.model.shapes())
-    beta = torch.ones(len(weights), 1, device=weights.device)
+    beta = torch.full((len(weights), 1), objective.beta_end, device=weights.device)
     total = torch.zeros(len(weights), device=weights.device)
     for step in range(len(batches)):
         loss = objective(views, *batches.minibatch(step), beta)

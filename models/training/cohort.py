@@ -5,7 +5,7 @@ A run's data and noise depend on its seed and epoch, its weights on its own grad
 their tensors. A run that stops, or fails, leaves the stack at the end of its epoch.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from mimsweep.models.data.base import DataSet, has_pairs, is_binary
 from mimsweep.models.layout import check_shapes
 from mimsweep.models.losses.base import Objective
+from mimsweep.models.losses.method import Method
 from mimsweep.models.losses.named import objective
 from mimsweep.models.measures.collapse import Measured
 from mimsweep.models.measures.latent import evaluate
@@ -51,6 +52,13 @@ class Cohort:
     p_xz_gmm: int = 0
     learn_p_z: bool = False
     declared: Mapping[str, Value] = field(default_factory=dict)
+    beta_end: float = 1.0
+    cycles: int = 1
+    free_bits: float = 0.0
+    bn_gamma: float = 0.0
+    mmd: float = 0.0
+    importance_samples: int = 1
+    temperature: float = 0.1
     encoder: str = "mlp"
     decoder: str = "mlp"
 
@@ -64,7 +72,7 @@ class Cohort:
             act=self.act,
             min_scale=10.0**-self.min_logvar,
             fixed_encoder_scale=self.model == "ae",
-            options=Options(**{f.name: getattr(self, f.name) for f in fields(Options)}),
+            options=Options(**self._of(Options)),
             binary=is_binary(data),
             log_p_x=data.log_prob,
             networks=Networks(self.encoder, self.decoder, self._shared),
@@ -77,7 +85,12 @@ class Cohort:
             has_pairs(data),
             self.declared,
             self.batch_size,
+            Method(**self._of(Method)),
         )
+
+    def _of(self, kind: type[Options | Method]) -> dict[str, Any]:
+        """Returns the fields that they agree on and `kind` has, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(kind)}
 
     @property
     def _shared(self) -> dict[str, Any]:
@@ -138,8 +151,9 @@ class Training:
     """A cohort in training, between epochs; while one is begun, `epoch` alone may be called."""
 
     def __init__(self, cohort: Cohort, data: DataSet, device: str = "cpu") -> None:
-        self._slots = [Slot(run) for run in cohort.runs]
         objective = cohort.objective(data)
+        self._settled = objective.settled
+        self._slots = self._slots_of(cohort.runs)
         sampler = cohort.sampler(data, objective, device)
         self._stack = Stack(objective, sampler, [run.seed for run in cohort.runs])
         self._stream = Stream(sampler.device)
@@ -177,7 +191,7 @@ class Training:
 
     def add(self, runs: Sequence[Run]) -> None:
         """Lets new runs join; they start at their first epoch."""
-        self._slots += [Slot(run) for run in runs]
+        self._slots += self._slots_of(runs)
         self._stack.grow([run.seed for run in runs])
 
     def drop(self, keys: Collection[str]) -> None:
@@ -186,7 +200,9 @@ class Training:
 
     def weights(self, key: str) -> dict[str, Tensor]:
         """Returns a copy of the present weights of a live run by name, on the CPU."""
-        weights = self._stack.present_weights(self.live.index(key))
+        row = self.live.index(key)
+        slot = self._slots[row]
+        weights = self._stack.present_weights(row, (slot.run.seed, slot.epoch))
         return {name: tensor[0].cpu() for name, tensor in weights.items()}
 
     def states(self) -> list[CohortState]:
@@ -220,9 +236,12 @@ class Training:
 
     def _measured(self, row: int) -> RunEnd:
         slot, stack = self._slots[row], self._stack
-        weights = stack.best_weights(row)
+        weights = stack.best_weights(row, (slot.run.seed, slot.best_epoch))
         measured = evaluate(stack.objective.model, weights, stack.sampler, slot.run.seed)
         return slot.ended(measured, {name: w[0].cpu() for name, w in weights.items()})
+
+    def _slots_of(self, runs: Iterable[Run]) -> list[Slot]:
+        return [Slot(run, settled=self._settled(run.warmup)) for run in runs]
 
     def _keep(self, rows: list[int]) -> None:
         if len(rows) < len(self._slots):

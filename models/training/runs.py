@@ -88,13 +88,17 @@ class CohortState:
 
 @dataclass
 class Slot:
-    """Where a run of the stack stands; `best_epoch` is 0 until an epoch has counted."""
+    """Where a run of the stack stands; `best_epoch` is 0 until an epoch has counted.
+
+    Epochs count from `settled` on, when β has come to its end, or from the run's warm-up.
+    """
 
     run: Run
     epoch: int = 0
     best_epoch: int = 0
     best_loss: float = math.inf
     failed: bool = False
+    settled: int = 0
 
     def progress(self) -> Progress:
         """Returns what `resume` needs."""
@@ -108,9 +112,10 @@ class Slot:
     def judge(self, test_loss: float) -> bool:
         """Notes the test loss of this epoch; returns whether its weights are the best so far.
 
-        Epochs count from `warmup` on; of a run in which none did, the last one counts.
+        Of a run in which no epoch counted, the last one does.
         """
-        counts = self.epoch >= self.run.warmup and test_loss < self.best_loss
+        first = max(self.run.warmup, self.settled)
+        counts = self.epoch >= first and test_loss < self.best_loss
         last_resort = self.epoch == self.run.epochs and self.best_epoch == 0
         if counts or last_resort:
             self.best_epoch, self.best_loss = self.epoch, test_loss

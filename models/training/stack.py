@@ -8,6 +8,7 @@ from torch import Tensor
 from mimsweep.models.data.base import Split
 from mimsweep.models.layout import named_views
 from mimsweep.models.losses.base import Objective
+from mimsweep.models.losses.remedies.batch_norm import folded
 from mimsweep.models.nets.linear import initial_weights
 from mimsweep.models.steps.adam import Adam
 from mimsweep.models.steps.base import Minibatches, Schedule
@@ -106,7 +107,7 @@ class Stack:
     def test_epoch(self, seed_epochs: Sequence[SeedEpoch]) -> Tensor:
         """Returns each run's loss on the test set of its epoch, with shape (R,).
 
-        It is at β = 1, and with all its terms.
+        It is at the β that its training ends with, and with all its terms.
         """
         total = torch.zeros(len(seed_epochs), device=self.sampler.device)
         for batches in self._minibatches("test", seed_epochs, decoder_samples=True):
@@ -124,13 +125,29 @@ class Stack:
         """Makes the present weights of a run its best."""
         self.best[row] = self.weights[row]
 
-    def present_weights(self, row: int) -> dict[str, Tensor]:
-        """Returns a copy of the present weights of a run by name, each with shape (1, …)."""
-        return self._views(self.weights[row : row + 1].clone())
+    def present_weights(self, row: int, seed_epoch: SeedEpoch) -> dict[str, Tensor]:
+        """Returns a copy of the present weights of a run, as `best_weights`."""
+        return self._whole(self.weights, row, seed_epoch)
 
-    def best_weights(self, row: int) -> dict[str, Tensor]:
-        """Returns the best weights of a run by name, each with shape (1, …)."""
-        return self._views(self.best[row : row + 1].clone())
+    def best_weights(self, row: int, seed_epoch: SeedEpoch) -> dict[str, Tensor]:
+        """Returns the best weights of a run, with which its model can do without its loss.
+
+        Args:
+            row: of the run.
+            seed_epoch: its seed and the epoch that they are of.
+
+        Returns:
+            them by name, each with shape (1, …).
+        """
+        return self._whole(self.best, row, seed_epoch)
+
+    def _whole(self, weights: Tensor, row: int, seed_epoch: SeedEpoch) -> dict[str, Tensor]:
+        own = self._views(weights[row : row + 1].clone())
+        if not self.objective.method.bn_gamma:
+            return own
+        parts = self.sampler.minibatches("train", [seed_epoch], ())
+        inputs = (x[..., : self.objective.model.x_dim] for part in parts for x in part.x)
+        return folded(self.objective, own, inputs)
 
     def grow(self, seeds: Sequence[int]) -> None:
         """Adds new runs at the end of the stack."""

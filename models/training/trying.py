@@ -25,6 +25,8 @@ def examine(objective: Objective, items: Tensor) -> None:
     """
     loss, model = objective.function, objective.model
     assert isinstance(loss, UsersLoss)
+    given = "".join(f", {name} {value}" for name, value in objective.declared.items())
+    start = f"at its start{given and ', with' + given[1:]}"
     row = initial_weights(model.shapes(), SEED, model.starts(SEED, lambda: items))
     weights = {n: w.requires_grad_() for n, w in named_views(row, model.shapes()).items()}
     features = {"anchor": model.z_dim, "x": model.x_dim}
@@ -43,8 +45,8 @@ def examine(objective: Objective, items: Tensor) -> None:
         found = objective(weights, minibatch, noise.minibatch(0), torch.full((1, 1), beta))
         minimised = found.objective(objective.items).sum()
         if not minimised.isfinite():
-            raise loss.wrong(f"is {minimised.item()} at its start")
+            raise loss.wrong(f"is {minimised.item()} {start}")
         gradients = torch.autograd.grad(minimised, list(weights.values()), allow_unused=True)
         for name, gradient in zip(weights, gradients, strict=True):
             if gradient is not None and not gradient.isfinite().all():
-                raise loss.wrong(f"has a gradient that is not finite at its start, of {name}")
+                raise loss.wrong(f"has a gradient that is not finite {start}, of {name}")

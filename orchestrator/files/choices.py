@@ -59,7 +59,7 @@ IMAGE_MODELS = tuple(
     for decoder in ("convhvae", "pixelhvae")
     for loss in ("", "-mim", "-amim", "-smim")
 )
-MODELS = Choices(("mim", "amim", "vae", "ae", *IMAGE_MODELS), added="LOSSES")
+MODELS = Choices(("mim", "amim", "vae", "ae", "cmim", *IMAGE_MODELS), added="LOSSES")
 NETWORKS = Choices(("mlp",), added="NETWORKS")
 PRIORS = Choices(("standard", "vampprior"))
 ACTIVATIONS = Choices(("tanh", "swish", "relu"))

@@ -110,9 +110,19 @@ def _where(text: str) -> str:
     return text
 
 
+def _fields(value: object) -> Any:  # noqa: ANN401
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return tuple(dict.fromkeys(map(_field, value)))
+    if isinstance(value, str):
+        return _field(value)
+    raise ValueError(f"{shown(value)} is not allowed; it must be a field, or a list of fields")
+
+
 Group = Annotated[dict[str, Any], Field(min_length=1), AfterValidator(_group)]
 MetricName = Annotated[str, AfterValidator(one_of(TABLE_METRICS, "metric"))]
 SpecField = Annotated[str, AfterValidator(_field)]
+SpecFields = Annotated[Any, AfterValidator(_fields)]
+"""A field, or several, which are a tuple."""
 
 
 class Claim(BaseModel):

@@ -7,8 +7,6 @@ from mimsweep.orchestrator.files.choices import IMAGE_MODELS, IMAGE_SETS
 from mimsweep.orchestrator.files.fields import (
     FILE_FIELDS,
     FOUND_FIELDS,
-    IMAGE_FIELDS,
-    OTHERS_FIELDS,
     RunFields,
 )
 
@@ -19,6 +17,17 @@ LEARNED = ("prior", "gmm-marginal")
 """The distributions of ours that are learned; those that users add are too."""
 
 NOT_LEARNED = ("anchor", "marginal")
+
+ALONE = {
+    "free_bits": ("p_z", "q_zx_gmm", "inv_h", "importance_samples"),
+    "bn_gamma": ("q_zx_gmm", "encoder"),
+    "mmd": ("p_z", "inv_h", "importance_samples"),
+    "importance_samples": ("beta_end", "inv_h"),
+}
+"""Settings of methods, and what must have its default beside each. Free bits need the divergence of
+each dimension in closed form, batch norm one mean of each and a last layer that it knows, MMD a
+p(z) that isn't learned; the weights of importance are those of VAE's bound, and `inv_h` is of VAE's
+loss."""
 
 LEAST_ITEMS = 100
 """With fewer there can be more classes than images to be clustered, or neighbours than images."""
@@ -40,7 +49,11 @@ def conflicts(
         file: its data file, if it has one that was found.
     """
     yield from _image_models(run)
+    for field, value, default in _changed(run, run.lacking):
+        text = f"{value} is not allowed with model {run.model}, which has no {field}"
+        yield field, f"{text}; allowed: {default}"
     yield from _models(run)
+    yield from _methods(run)
     yield from _distributions(run)
     if run.q_x == "anchor" and not known:
         yield (
@@ -76,12 +89,6 @@ def _image_models(run: RunFields) -> Iterator[tuple[str, str]]:
             f"{run.dataset} is not allowed with model {run.model}; allowed: "
             f"{', '.join(IMAGE_SETS)}",
         )
-    for field, value, default in _changed(run, OTHERS_FIELDS if run.of_images else IMAGE_FIELDS):
-        yield (
-            field,
-            f"{value} is not allowed with model {run.model}, which has no {field}; "
-            f"allowed: {default}",
-        )
     if run.of_images:
         yield from _images(run)
 
@@ -116,8 +123,8 @@ def _shown(value: object) -> str:
 
 
 def _models(run: RunFields) -> Iterator[tuple[str, str]]:
-    if run.inv_h and run.model == "ae":
-        yield "inv_h", "true is not allowed with model ae; allowed with: mim, amim, vae"
+    if run.inv_h and run.model in ("ae", "cmim"):
+        yield "inv_h", f"true is not allowed with model {run.model}; allowed with: mim, amim, vae"
     if run.p_z == "marginal" and run.model != "mim":
         yield (
             "p_z",
@@ -126,6 +133,27 @@ def _models(run: RunFields) -> Iterator[tuple[str, str]]:
                 "decoder; allowed with: mim"
             ),
         )
+
+
+def _methods(run: RunFields) -> Iterator[tuple[str, str]]:
+    """Yields which settings of the field's methods mean nothing together."""
+    for field, others in ALONE.items():
+        for _, value, _ in _changed(run, [field]):
+            for other, given, default in _changed(run, others):
+                yield field, f"{value} is not allowed with {other} {given}; allowed with: {default}"
+    if not run.beta_end:
+        for field, value, default in _changed(run, ("cycles", "free_bits")):
+            text = "is not allowed with beta_end 0.0, which leaves out the divergence"
+            yield field, f"{value} {text}; allowed: {default}"
+    if run.model == "cmim":
+        for field, value, default in _changed(run, ("q_x", "q_x_samples")):
+            text = "is not allowed with model cmim, whose q(x) is p(x|z)"
+            yield field, f"{value} {text}; allowed: {default}"
+    asks = "model cmim" if run.model == "cmim" else ""
+    for field, value, _ in _changed(run, ("bn_gamma", "mmd")):
+        asks = f"{field} {value}"
+    if asks and run.batch_size < 2:
+        yield "batch_size", f"1 is not allowed with {asks}; it must be at least 2"
 
 
 def _distributions(run: RunFields) -> Iterator[tuple[str, str]]:
@@ -177,7 +205,7 @@ def _file(run: RunFields, binary: bool, file: "DataFile") -> Iterator[tuple[str,
         columns = f"{few} and {more} more" if more > 0 else few
         yield (
             "dataset",
-            f"{run.dataset}: {columns} of the items to train on: one value only, which has no "
+            f"{run.dataset}: all items to train on have one value in {columns}, which has no "
             "density; leave such columns out (of probabilities, bits: true allows them)",
         )
     largest = max(-facts.low, facts.high)

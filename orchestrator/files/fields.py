@@ -54,6 +54,11 @@ OTHERS_FIELDS = (
 )
 """The fields that they don't have."""
 
+METHODS_FIELDS = {
+    "vae": ("beta_end", "cycles", "free_bits", "bn_gamma", "mmd", "importance_samples"),
+    "cmim": ("temperature",),
+}
+"""The fields that one model alone has (docs/remedies.md)."""
 FILE_FIELDS = ("test_fraction", "standardise", "label", "bits")
 """The fields that only runs on data files have, beside what is found of them."""
 
@@ -68,6 +73,7 @@ LARGEST = 10**18 - 1
 
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RunFields(BaseModel):
@@ -104,6 +110,13 @@ class RunFields(BaseModel):
     likelihood_samples: Positive = 5000
     train_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
     test_items: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+    beta_end: Weight = 1.0
+    cycles: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 1
+    free_bits: Weight = 0.0
+    bn_gamma: Weight = 0.0
+    mmd: Weight = 0.0
+    importance_samples: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 1
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     standardise: bool = True
     label: Annotated[str, Field(max_length=200)] = ""
@@ -157,16 +170,23 @@ class RunFields(BaseModel):
 
     def own_fields(self) -> dict[str, Any]:
         """Returns the fields that its model and data have; the others have their defaults."""
-        others = {*(OTHERS_FIELDS if self.of_images else IMAGE_FIELDS)}
+        others = {*self.lacking}
         if not self.of_file:
             others |= {*FILE_FIELDS, *FOUND_FIELDS}
         return {name: value for name, value in self if name not in others}
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The fields of ours that its model doesn't have."""
+        of_others = OTHERS_FIELDS if self.of_images else IMAGE_FIELDS
+        methods = (own for model, own in METHODS_FIELDS.items() if model != self.model)
+        return (*of_others, *(name for own in methods for name in own))
 
 
 _CHOOSERS = {"model": MODELS, "encoder": NETWORKS, "decoder": NETWORKS}
 """The fields that choose a part that can declare fields."""
 
-_OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch")
+_OTHER_COLUMNS = ("run_key", "run_id", "run_name", "status", "epoch", "method")
 _COLUMNS = {*TABLE_METRICS, *EPOCH_METRICS, *_OTHER_COLUMNS}
 """Names that tables have beside those of fields."""
 

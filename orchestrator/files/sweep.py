@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mimsweep.dashboards.statistics.points import read_points
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField
+from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField, SpecFields
 from mimsweep.orchestrator.files.fields import check_name
 from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.settings import (
@@ -36,12 +36,15 @@ MAX_RUNS = 1_000_000
 
 
 class Figures(BaseModel):
-    """The curves of a sweep: one figure a metric, against `x`, one line for each value of `hue`."""
+    """The curves of a sweep: one figure a metric, against `x`, one line for each value of `hue`.
+
+    Of several fields, what they come to together is a value, named by what isn't default.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     x: SpecField
-    hue: SpecField
+    hue: SpecFields
     metrics: Annotated[list[MetricName], Field(min_length=1)]
 
 

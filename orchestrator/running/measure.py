@@ -13,10 +13,10 @@ from mimsweep.orchestrator.errors import MissingError, RefusedError, TrackingErr
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.processes import Processes
-from mimsweep.orchestrator.running.run import batch_sizes, check_data, keep_files
 from mimsweep.orchestrator.tracking.artifacts import read_artifact
 from mimsweep.orchestrator.tracking.runs import PROFILE, WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking
+from mimsweep.orchestrator.trying import check_data
 
 Numbers = tuple[Mapping[str, float], Mapping[str, list[float]]]
 """Metrics of a run, and what was measured of each of its latent dimensions."""
@@ -53,8 +53,7 @@ def measure_sweep(
     complete = store.complete(sweep.name)
     keys = {run: run.key_among(complete) for run in sweep.runs}
     runs = [run for run, key in keys.items() if key in complete]
-    check_data(batch_sizes(runs), data_dir)
-    keep_files(runs)
+    check_data(runs, data_dir)
     count = min(workers or len(os.sched_getaffinity(0)), len(runs))
     if not count:
         return

@@ -1,20 +1,18 @@
 """`mimsweep run`: from a sweep to complete runs in the store."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mimsweep.orchestrator.engines.auto import Planned
 from mimsweep.orchestrator.engines.base import Engine
 from mimsweep.orchestrator.engines.choice import Choice
 from mimsweep.orchestrator.engines.forgetting import forget, keys_in
-from mimsweep.orchestrator.errors import SpecError, TrackingError
-from mimsweep.orchestrator.files.choices import IMAGE_SETS, is_toy
-from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
+from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
-from mimsweep.orchestrator.planning import Plan, by_agreement, plan
+from mimsweep.orchestrator.planning import Plan, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
     begin,
@@ -31,9 +29,7 @@ from mimsweep.orchestrator.stale import find_stale
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
-
-_ALL_ONE = (*VARIES_IN_COHORT, "mid_dim", "layers", "act")
-"""Fields that make no difference to whether a loss is right."""
+from mimsweep.orchestrator.trying import check_parts
 
 
 def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
@@ -44,10 +40,7 @@ def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
     choice = None if options.engine == "ray" else choose_engine(options)
-    check_data(batch_sizes(sweep.runs), options.data_dir)
-    keep_files(sweep.runs)
-    check_networks(sweep.runs, options.data_dir)
-    check_losses(sweep.runs, options.data_dir)
+    check_parts(sweep.runs, options.data_dir)
     if choice and not choice.rival and can_be_created(options.tracking_uri):
         # Everything is to be trained: the first worker loads torch while the store is made.
         kind, engine = _engine(sweep, options, choice)
@@ -140,120 +133,3 @@ def expected(todo: Plan, kind: str, slots: int) -> str:
         return text
     minutes = duration(60 * round(seconds / 60)).removesuffix(" 0 s")
     return f"{text}; about {minutes} if none stops early and nothing else runs"
-
-
-def batch_sizes(runs: Iterable[RunSpec]) -> dict[str, set[int]]:
-    """Returns the batch sizes that each data set is used with."""
-    found: dict[str, set[int]] = {}
-    for run in runs:
-        if run.of_file:
-            continue  # was checked as it was found
-        found.setdefault(run.dataset, set()).add(run.batch_size)
-    return found
-
-
-def keep_files(runs: Iterable[RunSpec]) -> None:
-    """Keeps what is in data files as it is trained on, before anything is started.
-
-    Raises:
-        SpecError: a file has changed since it was found.
-    """
-    files = {run.file for run in runs if run.file}
-    if not files:
-        return
-    from mimsweep.models.data.files.found import keep
-    from mimsweep.models.data.files.reading import FileError
-
-    for file in files:
-        try:
-            keep(file)
-        except FileError as error:
-            raise SpecError(str(error)) from error
-
-
-def check_data(batch_sizes: Mapping[str, Collection[int]], data_dir: Path) -> None:
-    """Loads, or downloads, data sets before anything is started, and tries those of a user's.
-
-    Args:
-        batch_sizes: those that each data set is used with, by its name; toys are passed over.
-        data_dir: where data sets are.
-
-    Raises:
-        SpecError: one is missing, or isn't what a data set is held to.
-    """
-    names = sorted(name for name in batch_sizes if not is_toy(name))
-    if not names:
-        return
-    from mimsweep.models.data.binarised import load_images  # torch, only for who needs it
-    from mimsweep.models.data.loading import load
-    from mimsweep.models.data.users import UsersData, examine
-    from mimsweep.models.registry import users_code
-
-    for name in names:
-        with users_code(SpecError):
-            if name in IMAGE_SETS:
-                load_images(name, data_dir)
-                continue
-            data = load(name, data_dir)
-            if isinstance(data, UsersData):
-                examine(data, batch_sizes[name])
-
-
-def check_networks(runs: Iterable[RunSpec], data_dir: Path) -> None:
-    """Tries users' networks before anything is started, each of a kind once.
-
-    Args:
-        runs: those that will be trained; networks of ours are passed over.
-        data_dir: where data sets are.
-
-    Raises:
-        SpecError: one isn't what a network is held to.
-    """
-    kinds = by_agreement(run for run in runs if run.users_networks)
-    if not kinds:
-        return
-    from mimsweep.models.nets.trying import examine  # torch, only for who needs it
-    from mimsweep.models.registry import users_code
-    from mimsweep.models.settings import ours
-    from mimsweep.orchestrator.engines.training import cohort_of, of_data, plain_data_of
-
-    tried = set()
-    with users_code(SpecError), ours():
-        sets = {of_data(run): plain_data_of(run, data_dir) for run, *_ in kinds}
-        for run, *_ in kinds:
-            data = sets[of_data(run)]
-            for network in cohort_of([run]).objective(data).model.users_networks:
-                sizes = (network.inputs, network.outputs, run.mid_dim, run.layers, run.act)
-                kind = (network.name, network.part, *sizes, *run.declared.items())
-                if kind not in tried:
-                    tried.add(kind)
-                    examine(network, data)
-
-
-def check_losses(runs: Iterable[RunSpec], data_dir: Path) -> None:
-    """Tries users' losses before anything is started, each with all that it may meet.
-
-    Args:
-        runs: those that will be trained; losses of ours are passed over.
-        data_dir: where data sets are.
-
-    Raises:
-        SpecError: one isn't what a loss is held to.
-    """
-    kinds: dict[tuple[Any, ...], RunSpec] = {}
-    for run in runs:
-        if run.users_loss:
-            kinds.setdefault(tuple(value for name, value in run if name not in _ALL_ONE), run)
-    if not kinds:
-        return
-    from mimsweep.models.registry import users_code  # torch, only for who needs it
-    from mimsweep.models.settings import ours
-    from mimsweep.models.training.trying import SEED, examine
-    from mimsweep.orchestrator.engines.training import cohort_of, of_data, plain_data_of
-
-    with users_code(SpecError), ours():
-        sets = {of_data(run): plain_data_of(run, data_dir) for run in kinds.values()}
-        items = {fields: data.draw("train", SEED, 1)[0] for fields, data in sets.items()}
-        for run in kinds.values():
-            fields = of_data(run)
-            examine(cohort_of([run]).objective(sets[fields]), items[fields])

@@ -7,13 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from mimsweep.orchestrator.costs import cohort_limit
 from mimsweep.orchestrator.engines.forgetting import forget
-from mimsweep.orchestrator.files.choices import is_file
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.planning import plan
@@ -30,12 +28,6 @@ from mimsweep.orchestrator.running.invocation import (
 )
 from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import ProgressState, View
-from mimsweep.orchestrator.running.run import (
-    check_data,
-    check_losses,
-    check_networks,
-    keep_files,
-)
 from mimsweep.orchestrator.search.reader import Summary
 from mimsweep.orchestrator.search.study import Study
 from mimsweep.orchestrator.search.trials import Trials
@@ -44,6 +36,7 @@ from mimsweep.orchestrator.tracking.artifacts import files_in, written_since
 from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.store import can_be_created
 from mimsweep.orchestrator.tracking.writer import Tracking
+from mimsweep.orchestrator.trying import check_parts
 
 
 @dataclass(frozen=True)
@@ -84,10 +77,7 @@ def run_search(
         SpecError: a device or data set is missing, or the study is of another search.
         TrackingError: a store can't be used, or another process runs this search.
     """
-    check_data(_batch_sizes(search), options.data_dir)
-    keep_files(_like_trials(search))
-    check_networks(search.corners(), options.data_dir)
-    check_losses(_like_trials(search), options.data_dir)
+    check_parts([*search.corners()], options.data_dir)
     choice = choose_engine(options)
     there = Tracking(options.tracking_uri, create=not can_be_created(options.tracking_uri))
     if owner := there.owner(search.name):  # before the trials that it makes are taken for dead
@@ -132,18 +122,6 @@ def _like_trials(search: Search) -> list[RunSpec]:
     params = {field: dimension.values[-1] for field, dimension in search.space.items()}
     count = len(search.seeds) * min(search.parallel, search.goal)
     return [search.run({**params, "seed": seed}) for seed in range(1, count + 1)]
-
-
-def _batch_sizes(search: Search) -> dict[str, set[int]]:
-    """Returns the batch sizes that each data set is used with, of a range its ends."""
-
-    def values(field: str) -> set[Any]:
-        if field in search.space:
-            return set(search.space[field].values)
-        return {search.fixed.get(field, RunSpec.model_fields[field].default)}
-
-    names = [name for name in values("dataset") if not is_file(name)]  # a file is checked elsewhere
-    return {name: values("batch_size") for name in names}
 
 
 def _found(

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mimsweep.dashboards.drawing.style import METHOD
 from mimsweep.dashboards.figures import curves as figures
 from mimsweep.dashboards.figures.kl import kl_profile, runs_profiled
 from mimsweep.dashboards.figures.learning import learning_curves
@@ -26,7 +27,7 @@ from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.metrics import TABLE_METRICS
-from mimsweep.orchestrator.showing.table import fields_of, results_table
+from mimsweep.orchestrator.showing.table import fields_of, methods, results_table
 from mimsweep.orchestrator.tracking.artifacts import Artifacts
 from mimsweep.orchestrator.tracking.runs import IDENTITY, PROFILE
 from mimsweep.orchestrator.tracking.writer import Tracking
@@ -59,7 +60,9 @@ class Study:
         But for what users logged: no picture may part runs by it, as it does by fields.
         """
         table = results_table(self.complete, self.sweep.runs)
-        return table[[*IDENTITY, *fields_of(self.sweep.runs), *TABLE_METRICS]]
+        table = table[[*IDENTITY, *fields_of(self.sweep.runs), *TABLE_METRICS]]
+        hue = self.sweep.figures.hue if self.sweep.figures else ""
+        return table if isinstance(hue, str) else table.assign(**{METHOD: methods(table, hue)})
 
     @property
     def drawn(self) -> pd.DataFrame:
@@ -80,9 +83,10 @@ class Study:
 
     @cached_property
     def axes(self) -> dict[str, Any]:
-        """What is drawn: `x`, `hue` and `metrics`."""
+        """What is drawn: `x`, `hue` and `metrics`. Of several fields the hue is `METHOD`."""
         if self.sweep.figures:
-            return self.sweep.figures.model_dump()
+            axes = self.sweep.figures.model_dump()
+            return axes if isinstance(axes["hue"], str) else {**axes, "hue": METHOD}
         return figures.default_axes(self.table)
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mimsweep.dashboards.drawing import style
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.fields import defaults_of
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -39,6 +40,27 @@ def fields_of(runs: Iterable[RunSpec]) -> list[str]:
     """Returns the fields that any of the runs has, ours first."""
     theirs = dict.fromkeys(field for run in runs for field in run.declared)
     return [*RunSpec.model_fields, *theirs]
+
+
+def methods(table: pd.DataFrame, fields: Sequence[str]) -> list[str]:
+    """Returns what the fields of each row come to together, by what isn't default: `VAE, mmd 10`.
+
+    Args:
+        table: a row per run.
+        fields: of ours, or that users' parts declare.
+    """
+    rows = table[[*fields]].to_dict("records")
+    told = [filter(None, map(_told, row, row.values())) for row in rows]
+    return [", ".join(texts) or "default" for texts in told]
+
+
+def _told(name: Any, value: Any) -> str:  # noqa: ANN401
+    """Returns a field of a run that isn't default, as a person names it; else nothing."""
+    known = RunSpec.model_fields.get(name)
+    if value is None or value != value or (known and value == known.default):
+        return ""
+    text = style.model(value) if name == "model" else style.value(value)
+    return text if known and known.is_required() else f"{name} {text}"
 
 
 def stored_runs(frame: pd.DataFrame) -> list[RunSpec]:

@@ -255,7 +255,7 @@ CASES: dict[str, tuple[Callable[[], object], str, str]] = {
     "constant columns": (
         array(np.hstack([X, np.zeros((200, 5))])),
         "f.npy",
-        "file:f.npy: column 3 (from 0), column 4 (from 0), column 5 (from 0) and 2 more of the",
+        "file:f.npy: all items to train on have one value in column 3 (from 0), column 4 (from 0)",
     ),
     "too few": (
         array(X[:20]),

@@ -106,6 +106,21 @@ def test_a_field_with_a_name_of_ours_is_told_with_both_places(users: Path) -> No
     assert expected in told
 
 
+def test_a_search_tries_it_at_all_corners_of_its_space(users: Path) -> None:
+    module = DATA + OWN.format(line="return loss / alpha")
+    module = module.replace("bad(model, x, noise, beta)", "bad(model, x, noise, beta, alpha)")
+    write(
+        users,
+        module.replace('"bad", bad', '"bad", bad, fields={"alpha": 1.0}'),
+        "name: s\nfixed: {dataset: toy4, model: bad, epochs: 2, warmup: 1}\n"
+        "space: {alpha: {float: [0, 1]}}\nseeds: [1]\ntrials: 2\n"
+        "objective: {metric: nll, direction: minimize}\n",
+    )
+    told = refused(mimsweep("search", "s.yaml"))
+    at = line_of(module, "def bad")
+    assert told == f"model bad (mine.py:{at}): its loss is inf at its start, with alpha 0.0"
+
+
 def test_a_good_one_trains_its_field_is_swept_and_the_price_is_told(users: Path) -> None:
     module = DATA + OWN.format(line="return loss + alpha")
     module = module.replace(

@@ -24,6 +24,7 @@ items are computed and get no gradient.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mimsweep.models.losses.base import Objective
+from mimsweep.models.losses.method import PLAIN
 from mimsweep.models.nets.latent import Options
 from mimsweep.models.nets.mlp import Mlp
 from mimsweep.models.nets.users import Network
@@ -61,6 +63,7 @@ def supports(objective: Objective) -> bool:
         and model.act in ACTIVATIONS
         and model.fixed_encoder_scale == (objective.loss == "ae")
         and not (objective.loss == "mim" and objective.q_x_samples == "marginal")
+        and replace(objective.method, beta_end=1.0, cycles=1) == PLAIN
     )
 
 
@@ -77,9 +80,10 @@ def train_steps(
 
 
 def test_steps(objective: Objective, weights: Tensor, batches: Minibatches) -> Tensor:
-    """Returns the sum over S minibatches of the losses at β = 1, as `steps.eager.test_steps`."""
+    """Returns the sum over S minibatches of the losses at β's end, as `steps.eager.test_steps`."""
     state = StackArrays(*map(_array, (weights, UNUSED, UNUSED, UNUSED, UNUSED)))
-    problem = _problem(objective, torch.ones(len(weights), 1), batches)
+    beta = torch.full((len(weights), 1), objective.beta_end)
+    problem = _problem(objective, beta, batches)
     return torch.from_numpy(run_steps(problem, _batches(batches), state, ADAM, False))
 
 

@@ -54,8 +54,8 @@ def train_steps(
 
 
 def test_steps(objective: Objective, weights: Tensor, batches: Minibatches) -> Tensor:
-    """Returns the sum over S minibatches of the losses at β = 1, as `steps.eager.test_steps`."""
-    beta = torch.ones(len(weights), 1)
+    """Returns the sum over S minibatches of the losses at β's end, as `steps.eager.test_steps`."""
+    beta = torch.full((len(weights), 1), objective.beta_end)
     return _launched(objective, beta, batches, (weights,) * 4, (weights,) * 2, learn=False)
 
 

@@ -40,7 +40,7 @@ def lab(colour: str, deficiency: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("hue", "values"),
     [
-        ("model", ["mim", "vae", "amim", "ae"]),
+        ("model", ["mim", "vae", "amim", "ae", "cmim"]),
         ("model", IMAGE_MODELS),
         ("warmup", [1, 3, 5, 10, 25, 50]),
     ],

@@ -55,6 +55,19 @@ def test_all_kinds_of_dimension(tmp_path: Path) -> None:
     assert load_search(written(tmp_path, text)).default is None
 
 
+def test_settings_of_methods_are_searched_as_all_fields_are(tmp_path: Path) -> None:
+    space = "  beta_end: {float: [0.1, 4]}\n  importance_samples: {int: [1, 1]}\n  cycles: {int: [1, 4]}\n"
+    text = GOOD.replace("  warmup: {int: [1, 50], log: true}\n", space).replace("mim}", "vae}")
+    search = load_search(written(tmp_path, text))
+    assert search.default == {"beta_end": 1.0, "importance_samples": 1, "cycles": 1}
+    assert search.runs({"beta_end": 0.5, "importance_samples": 1, "cycles": 3}) == [
+        RunSpec(dataset="toy4", model="vae", beta_end=0.5, cycles=3, seed=seed)
+        for seed in (1, 2, 3)
+    ]
+    with pytest.raises(SpecError, match="which has no beta_end"):
+        load_search(written(tmp_path, text.replace("vae}", "mim}")))
+
+
 @pytest.mark.parametrize(
     ("dimension", "inside", "outside"),
     [

@@ -21,8 +21,13 @@ from mimsweep.orchestrator.files.choices import (
     is_binary,
     is_known,
 )
-from mimsweep.orchestrator.files.conflicts import IMAGE_FIELDS, OTHERS_FIELDS
-from mimsweep.orchestrator.files.fields import FILE_FIELDS, FOUND_FIELDS
+from mimsweep.orchestrator.files.fields import (
+    FILE_FIELDS,
+    FOUND_FIELDS,
+    IMAGE_FIELDS,
+    METHODS_FIELDS,
+    OTHERS_FIELDS,
+)
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec, explain, shown
 from mimsweep.orchestrator.files.sweep import load_sweep
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, FINAL_METRICS, IMAGE_METRICS, RUN_METRICS
@@ -55,6 +60,13 @@ DESIGN_DEFAULTS = {
     "likelihood_samples": 5000,
     "train_items": 0,
     "test_items": 0,
+    "beta_end": 1.0,
+    "cycles": 1,
+    "free_bits": 0.0,
+    "bn_gamma": 0.0,
+    "mmd": 0.0,
+    "importance_samples": 1,
+    "temperature": 0.1,
     "test_fraction": 0.2,
     "standardise": True,
     "label": "",
@@ -65,7 +77,7 @@ DESIGN_DEFAULTS = {
 }
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
-ALL_MODELS = f"mim, amim, vae, ae, {ALL_IMAGE_MODELS}"
+ALL_MODELS = f"mim, amim, vae, ae, cmim, {ALL_IMAGE_MODELS}"
 OWN = "; those of your own are added by --import MODULE"
 
 
@@ -196,6 +208,15 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
         ("p_xz_gmm", -1, "-1 is not allowed; it must be at least 0"),
         ("p_z_gmm", 10_001, "10001 is not allowed; it must be at most 10000"),
         ("learn_p_z", 1, "1 is not allowed; it must be true or false"),
+        ("beta_end", -1.0, "-1.0 is not allowed; it must be at least 0.0"),
+        ("beta_end", float("nan"), "nan is not allowed; it must be a finite number"),
+        ("cycles", 0, "0 is not allowed; it must be at least 1"),
+        ("free_bits", "2", "'2' is not allowed; it must be a number"),
+        ("bn_gamma", True, "true is not allowed; it must be a number"),
+        ("mmd", -0.5, "-0.5 is not allowed; it must be at least 0.0"),
+        ("importance_samples", 0, "0 is not allowed; it must be at least 1"),
+        ("importance_samples", 5.0, "5.0 is not allowed; it must be an integer"),
+        ("temperature", 0, "0 is not allowed; it must be greater than 0"),
     ],
 )
 def test_bad_values_are_told_with_what_is_allowed(field: str, value: object, expected: str) -> None:
@@ -257,6 +278,108 @@ def test_what_goes_together(fields: dict[str, Any]) -> None:
     assert spec(**fields).model_dump(include=set(fields)) == fields
 
 
+VAE: dict[str, Any] = {"model": "vae"}
+CMIM: dict[str, Any] = {"model": "cmim"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (VAE | {"free_bits": 0.5, "p_z": "prior"}, "0.5 is not allowed with p_z prior; allowed w"),
+        (VAE | {"free_bits": 0.5, "q_zx_gmm": 2}, "0.5 is not allowed with q_zx_gmm 2; allowed wi"),
+        (VAE | {"free_bits": 0.5, "inv_h": True}, "0.5 is not allowed with inv_h true; allowed wi"),
+        (
+            VAE | {"free_bits": 0.5, "importance_samples": 5},
+            "0.5 is not allowed with importance_samples 5; allowed with: 1",
+        ),
+        (VAE | {"bn_gamma": 0.5, "q_zx_gmm": 2}, "0.5 is not allowed with q_zx_gmm 2; allowed wit"),
+        (VAE | {"mmd": 5, "p_z": "gmm-marginal", "p_z_gmm": 2}, "5.0 is not allowed with p_z gmm-"),
+        (VAE | {"mmd": 5, "importance_samples": 5}, "5.0 is not allowed with importance_samples 5"),
+        (VAE | {"mmd": 5, "inv_h": True}, "5.0 is not allowed with inv_h true; allowed with: fals"),
+        (
+            VAE | {"importance_samples": 5, "beta_end": 2},
+            "5 is not allowed with beta_end 2.0; allowed with: 1.0",
+        ),
+        (VAE | {"importance_samples": 5, "inv_h": True}, "5 is not allowed with inv_h true; allow"),
+        (
+            VAE | {"beta_end": 0, "cycles": 2},
+            "2 is not allowed with beta_end 0.0, which leaves out the divergence; allowed: 1",
+        ),
+        (VAE | {"beta_end": 0, "free_bits": 1}, "1.0 is not allowed with beta_end 0.0, which leav"),
+        (
+            VAE | {"batch_size": 1, "mmd": 1},
+            "1 is not allowed with mmd 1.0; it must be at least 2",
+        ),
+        (VAE | {"batch_size": 1, "bn_gamma": 1}, "1 is not allowed with bn_gamma 1.0; it must be"),
+        (CMIM | {"batch_size": 1}, "1 is not allowed with model cmim; it must be at least 2"),
+        (
+            CMIM | {"q_x": "prior"},
+            "prior is not allowed with model cmim, whose q(x) is p(x|z); allowed: marginal",
+        ),
+        (CMIM | {"q_x_samples": "marginal"}, "marginal is not allowed with model cmim, whose q(x)"),
+        (CMIM | {"inv_h": True}, "true is not allowed with model cmim; allowed with: mim, amim, v"),
+        (CMIM | {"p_z": "marginal"}, "marginal is not allowed with model cmim, which doesn't samp"),
+    ],
+    ids=str,
+)
+def test_which_settings_of_methods_mean_nothing_together(
+    fields: dict[str, Any], expected: str
+) -> None:
+    assert sentence(**fields).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        VAE | {"beta_end": 0.5, "mmd": 10.0, "cycles": 3, "bn_gamma": 0.5, "free_bits": 0.1},
+        VAE | {"beta_end": 0.0, "mmd": 10.0},
+        VAE | {"importance_samples": 5, "p_z": "prior", "q_zx_gmm": 2},
+        VAE | {"beta_end": 4.0, "inv_h": True, "p_z": "prior"},
+        VAE | {"bn_gamma": 0.5, "dataset": "mnist"},
+        CMIM | {"temperature": 1.0, "p_z": "prior", "q_zx_gmm": 2},
+    ],
+    ids=str,
+)
+def test_which_settings_of_methods_go_together(fields: dict[str, Any]) -> None:
+    assert spec(**fields).model_dump(include=set(fields)) == fields
+
+
+METHODS_VALUES: dict[str, Any] = {
+    "beta_end": 2.0, "cycles": 2, "free_bits": 0.5, "bn_gamma": 0.5, "mmd": 2.0,
+    "importance_samples": 2, "temperature": 2.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", METHODS_VALUES)
+def test_settings_of_methods_are_of_one_model_alone(field: str) -> None:
+    value = METHODS_VALUES[field]
+    (owner,) = (model for model, own in METHODS_FIELDS.items() if field in own)
+    for model in ("mim", "amim", "ae", "vae", "cmim"):
+        if model == owner:
+            one, other = spec(model=model), spec(model=model, **{field: value})
+            assert one.run_key != other.run_key
+            assert other.run_name == f"{one.run_name}-{field}{value}"
+            assert other.own_fields()[field] == value
+            continue
+        assert sentence(model=model, **{field: value}) == (
+            f"{value} is not allowed with model {model}, which has no {field}; "
+            f"allowed: {DESIGN_DEFAULTS[field]}"
+        )
+        assert field not in spec(model=model).own_fields()
+    assert "which has no" in sentence(**IMAGES, **{field: value})
+
+
+def test_batch_norm_of_means_is_folded_into_an_encoder_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry.NETWORKS, "mine", Network(print))
+    theirs = VAE | {"encoder": "mine"}
+    assert sentence(**theirs, bn_gamma=0.5) == (
+        "0.5 is not allowed with encoder mine; allowed with: mlp"
+    )
+    assert spec(**theirs, free_bits=0.5).run_key != spec(**theirs).run_key
+
+
 NOT_DEFAULT: dict[str, Any] = {
     "mid_dim": 20, "layers": 1, "act": "relu", "inv_h": True, "min_logvar": 3, "p_z": "prior",
     "q_x": "prior", "q_x_samples": "marginal", "p_z_gmm": 2, "q_x_gmm": 2, "q_zx_gmm": 2,
@@ -288,10 +411,9 @@ def test_the_others_do_not_have_the_fields_of_image_models(field: str) -> None:
 
 def test_every_field_belongs_to_all_models_or_to_some() -> None:
     for_all = {"dataset", "model", "z_dim", "batch_size", *VARIES_IN_COHORT}
-    some = {*IMAGE_FIELDS, *OTHERS_FIELDS, *FILE_FIELDS, *FOUND_FIELDS}
-    assert for_all | some == set(RunSpec.model_fields)
-    own = (IMAGE_FIELDS, OTHERS_FIELDS, FILE_FIELDS, FOUND_FIELDS)
-    assert len(for_all) + sum(map(len, own)) == len(RunSpec.model_fields)
+    own = (IMAGE_FIELDS, OTHERS_FIELDS, FILE_FIELDS, FOUND_FIELDS, *METHODS_FIELDS.values())
+    of_some = [*for_all, *(name for names in own for name in names)]
+    assert sorted(of_some) == sorted(RunSpec.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -422,6 +544,13 @@ def test_run_key_depends_on_every_field_and_the_version(monkeypatch: pytest.Monk
     assert len({run.run_key for run in [spec(), *changed]}) == len(changed) + 1
     monkeypatch.setattr(spec_module, "SPEC_VERSION", 99)
     assert spec().run_key != before
+
+
+def test_fields_that_came_later_change_no_key_while_they_have_their_defaults() -> None:
+    assert spec(model="vae").run_key == "5659ad49c4b136bb"
+    assert spec(model="ae").run_key == "38d78e0ba1d2ab2a"
+    fashion = spec(dataset="pca-fashion-mnist20", model="amim", z_dim=6)
+    assert fashion.run_key == "399668b6833d844c"
 
 
 def test_keys_by_older_versions_are_known() -> None:

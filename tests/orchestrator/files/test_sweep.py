@@ -49,6 +49,7 @@ def message(folder: Path, text: str, *overrides: str) -> str:
         ("mnist", 24),
         ("images", 240),
         ("images_smoke", 16),
+        ("remedies", 600),
     ],
 )
 def test_shipped_sweeps(name: str, runs: int) -> None:
@@ -61,7 +62,7 @@ def test_shipped_sweeps(name: str, runs: int) -> None:
 
 def test_shipped_sweeps_are_all_tested_and_state_their_claim() -> None:
     files = [file for file in SWEEPS.glob("*.yaml") if not file.name.startswith("search_")]
-    assert len(files) == 11
+    assert len(files) == 12
     assert all(file.read_text().startswith("# Claim: ") for file in files)
 
 
@@ -102,6 +103,9 @@ def test_figures(tmp_path: Path) -> None:
     figures = load(tmp_path, HEAD + FIGURES).figures
     assert figures is not None
     assert (figures.x, figures.hue, figures.metrics) == ("z_dim", "model", ["mi", "best_epoch"])
+    several = load(tmp_path, HEAD + FIGURES.replace("hue: model", "hue: [model, mmd]")).figures
+    assert several is not None
+    assert several.hue == ("model", "mmd")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +199,18 @@ def test_figures(tmp_path: Path) -> None:
         (
             HEAD + "figures: {x: zdim, hue: model, metrics: [mi]}",
             "3:14: figures.x: 'zdim' is not a field; did you mean z_dim?",
+        ),
+        (
+            HEAD + "figures: {x: z_dim, hue: [model, free_bit], metrics: [mi]}",
+            "3:26: figures.hue: 'free_bit' is not a field; did you mean free_bits?",
+        ),
+        (
+            HEAD + "figures: {x: z_dim, hue: [], metrics: [mi]}",
+            "3:26: figures.hue: [] is not allowed; it must be a field, or a list of fields",
+        ),
+        (
+            HEAD + "figures: {x: z_dim, hue: 5, metrics: [mi]}",
+            "3:26: figures.hue: 5 is not allowed; it must be a field, or a list of fields",
         ),
         (
             HEAD + "figures: {x: z_dim, hue: model, metrics: [mi, knn_5]}",

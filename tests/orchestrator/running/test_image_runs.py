@@ -28,7 +28,7 @@ from mimsweep.orchestrator.metrics import (
     IMAGE_METRICS,
     RUN_METRICS,
 )
-from mimsweep.orchestrator.running.run import check_data
+from mimsweep.orchestrator.trying import check_data
 
 TINY: dict[str, Any] = {
     "dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 4, "epochs": 2, "warmup": 2,
@@ -73,7 +73,7 @@ def test_missing_images_are_told_in_a_sentence(tmp_path: Path) -> None:
     broken.parent.mkdir(parents=True)
     broken.touch()
     with pytest.raises(SpecError, match="MNIST"):
-        check_data({"dynamic_mnist": {100}, "toy4": {100}}, tmp_path)
+        check_data([spec(), RunSpec(dataset="toy4", model="vae")], tmp_path)
     (event,) = training([spec()], place(tmp_path, tmp_path))
     assert isinstance(event, CohortLost)
     assert "MNIST" in event.reason

@@ -23,6 +23,8 @@ trials: 2
 class OldSpec:
     """A run as a version without the fields of image models stored it."""
 
+    of_file, file, key_of_any_content = False, None, ""
+
     def __init__(self, run: RunSpec) -> None:
         self.run_key, self.run_name = run.run_key, run.run_name
         self.of_file, self.file = False, None

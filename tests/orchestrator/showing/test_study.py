@@ -45,6 +45,22 @@ def test_runs_with_a_rate_have_a_plane_in_the_report_too(tmp_path: Path) -> None
     assert "equal ELBO. mid_dim by model." in pictures["Rate and distortion"].alt
 
 
+def test_several_fields_tell_lines_apart(tmp_path: Path) -> None:
+    text = SWEEP.replace("model: [mim, vae]", "model: [vae], mmd: [0, 10]")
+    made = study(tmp_path, text.replace("hue: model", "hue: [model, mmd]"), **PLANE)
+    assert made.axes == {"x": "mid_dim", "hue": "method", "metrics": ["mi"]}
+    looks = made.curves().looks
+    assert {name: look.label for name, look in looks.items()} == {
+        "VAE": "VAE",
+        "VAE, mmd 10": "VAE, mmd 10",
+    }
+    assert looks["VAE"].colour == "#D62728"
+    assert made.curves().table["_panel"].unique().tolist() == [""]
+    assert list(made.others()) == ["seeds", "rate_distortion"]
+    pictures = {picture.title: picture for picture in own_pictures(made, tmp_path)}
+    assert "equal ELBO. mid_dim by method." in pictures["Rate and distortion"].alt
+
+
 def test_data_sets_have_pictures_of_their_own(tmp_path: Path) -> None:
     text = SWEEP.replace(", dataset: toy4", "").replace("seed:", "dataset: [toy4, toyMIM], seed:")
     made = study(tmp_path, text, **PLANE)

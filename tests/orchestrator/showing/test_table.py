@@ -8,7 +8,7 @@ import pytest
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.metrics import TABLE_METRICS
-from mimsweep.orchestrator.showing.table import results_table, write_table
+from mimsweep.orchestrator.showing.table import methods, results_table, write_table
 
 RUNS = [RunSpec(dataset="toy4", model=model, seed=2, lr=0.5) for model in ("vae", "mim")]
 HEAD = ["run_key", "run_id", "run_name", "status"]
@@ -49,6 +49,24 @@ def test_runs_of_an_older_version_have_the_defaults_of_newer_fields() -> None:
     assert list(table["prior"]) == ["standard"] * 3
     assert table["use_training_data_init"].all()
     assert list(table.columns) == [*HEAD, *RunSpec.model_fields, *TABLE_METRICS]
+
+
+def test_a_method_is_what_is_not_default() -> None:
+    runs = [
+        RunSpec(dataset="toy4", model="vae"),
+        RunSpec(dataset="toy4", model="vae", free_bits=0.5, mmd=10),
+        RunSpec(dataset="toy4", model="cmim", temperature=1, p_z="prior"),
+    ]
+    table = results_table(frame(*runs), runs)
+    fields = ("model", "free_bits", "mmd", "temperature", "p_z")
+    named = ["VAE", "VAE, free_bits 0.5, mmd 10", "cMIM, temperature 1, p_z prior"]
+    assert methods(table, fields) == named
+    assert methods(table, ("mmd",)) == ["default", "mmd 10", "default"]
+    assert methods(table.assign(alpha=[None, 2.5, float("nan")]), ("model", "alpha")) == [
+        "VAE",
+        "VAE, alpha 2.5",
+        "cMIM",
+    ]
 
 
 def test_what_else_was_stored_comes_last() -> None:

@@ -12,6 +12,7 @@ from mimsweep.models.data.base import Split, ordered
 from mimsweep.models.data.files.data import FileData, load_file
 from mimsweep.models.data.files.found import DataFile, find, keep
 from mimsweep.models.data.files.reading import FileError
+from tests.models.cohorts import COHORT, assert_independent
 from tests.models.data.files.examples import ITEMS, points, write_csv
 
 
@@ -137,6 +138,11 @@ def test_what_is_kept_is_mapped(file: DataFile) -> None:
     assert all(str(file.kept / name) in maps for name in names)
     data.train[0] = 0  # copied as it is written: others don't see it
     assert loaded(file).train[0].any()
+
+
+@pytest.mark.parametrize("model", ["mim", "vae"])
+def test_runs_on_it_are_independent_of_their_cohort(file: DataFile, model: str) -> None:
+    assert_independent(replace(COHORT, model=model, batch_size=24), loaded(file))
 
 
 ENOUGH = [

@@ -18,6 +18,7 @@ from torch import Tensor
 from mimsweep.models import elementary
 from mimsweep.models.layout import padded
 from mimsweep.models.losses.base import Noise, Objective
+from mimsweep.models.losses.method import Method
 from mimsweep.models.losses.named import objective as make_objective
 from mimsweep.models.nets.latent import LatentModel, Options
 from mimsweep.models.nets.linear import initial_weights
@@ -234,11 +235,39 @@ OTHER_OPTIONS = [
 ]
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("act", ["tanh", "swish"])
+def test_a_beta_vae_takes_the_step_of_autograd(layers: int, act: str) -> None:
+    """As `test_first_step_is_that_of_autograd`: β is an argument, on its way to 4 and beyond 1."""
+    part = case_of("vae", False, layers, act, 9, 2, 5, 100, steps=1)
+    objective = replace(part.objective, method=Method(beta_end=4.0, cycles=2))
+    assert fused.supports(objective)
+    part = replace(part, objective=objective, beta=torch.tensor([[0.0], [1.3], [4.0]]))
+    expected, got, truth = copy(part), copy(part), part.double()
+    torch.testing.assert_close(got.test(fused), truth.test(eager).float(), rtol=1e-5, atol=5e-5)
+    one = replace(part, objective=replace(objective, method=Method()))
+    assert (got.test(fused) > one.test(fused)).all()
+    torch.testing.assert_close(got.train(fused), truth.train(eager).float(), rtol=1e-5, atol=5e-5)
+    expected.train(eager)
+    gradient = norm(expected.adam.first)
+    assert (norm(got.adam.first - expected.adam.first) < 1e-5 * gradient).all()
+
+
+METHODS = [
+    Method(free_bits=0.1),
+    Method(bn_gamma=0.5),
+    Method(mmd=1.0),
+    Method(importance_samples=2),
+]
+
+
 def test_what_is_supported() -> None:
     objective = case_of("mim", False, 2, "tanh", 9, 2, 5, 33, steps=1).objective
     assert fused.supports(objective)
     assert not fused.supports(replace(objective, q_x_samples="marginal"))
     assert not fused.supports(replace(objective, pairs=True))
+    assert not fused.supports(replace(objective, loss="cmim"))
+    assert not any(fused.supports(replace(objective, method=method)) for method in METHODS)
     for change in ({"binary": True}, *({"options": options} for options in OTHER_OPTIONS)):
         model = replace(objective.model, **change)  # type: ignore[arg-type]
         assert not fused.supports(replace(objective, model=model)), change
