@@ -73,7 +73,7 @@ LARGEST = 10**18 - 1
 
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class RunFields(BaseModel):
