@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SWEEP ?= sweeps/bottleneck.yaml
 SEARCH ?= sweeps/search_warmup.yaml
 MINUTES ?= 20
-SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/animation.yaml sweeps/smoke.yaml
+SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/remedies.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
 .PHONY: help setup run test test-faults soak lint format check check-all figures report ui search notebooks bench bench-peers bench-gpu study reproduction constraints clean
 

@@ -48,6 +48,7 @@ def results() -> pd.DataFrame:
     return pd.DataFrame(json.loads(Path("table.json").read_text()))
 
 
+@pytest.mark.slow
 def test_all_models_train_on_a_table_with_labels(folder: Path) -> None:
     write_csv(folder / "points.csv", *points(160))
     file = sweep(folder, "file:points.csv", METHODS, ", label: kind", epochs=6, warmup=2)
