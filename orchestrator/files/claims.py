@@ -15,11 +15,12 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mimsweep.orchestrator.files.fields import check_name, types_of
+from mimsweep.orchestrator.files.choices import JsonSchema, Told, among
+from mimsweep.orchestrator.files.fields import check_name, field_names, types_of
 from mimsweep.orchestrator.files.nodes import scalar
-from mimsweep.orchestrator.files.spec import one_of, shown
+from mimsweep.orchestrator.files.spec import listed, shown
 from mimsweep.orchestrator.metrics import TABLE_METRICS
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
@@ -118,27 +119,78 @@ def _fields(value: object) -> Any:  # noqa: ANN401
     raise ValueError(f"{shown(value)} is not allowed; it must be a field, or a list of fields")
 
 
-Group = Annotated[dict[str, Any], Field(min_length=1), AfterValidator(_group)]
-MetricName = Annotated[str, AfterValidator(one_of(TABLE_METRICS, "metric"))]
-SpecField = Annotated[str, AfterValidator(_field)]
-SpecFields = Annotated[Any, AfterValidator(_fields)]
+def _field_schema() -> JsonSchema:
+    return among(field_names())
+
+
+def _along_schema() -> JsonSchema:
+    return among(n for n in field_names() if n != "seed" and {int, float} & {*types_of(n)})
+
+
+def _group_schema() -> JsonSchema:
+    kinds = {int: "number", float: "number", bool: "boolean", str: "string"}
+    of = {name: [*dict.fromkeys(kinds[kind] for kind in types_of(name))] for name in field_names()}
+    properties = {name: {"type": types} for name, types in of.items()}
+    return {
+        "type": "object", "minProperties": 1, "additionalProperties": False,
+        "properties": properties,
+    }  # fmt: skip
+
+
+def _where_schema() -> JsonSchema:
+    quoted, word = """(?:"[^"]*"|'[^']*')""", r"""[^\s=!<>"']+"""
+    field_op = rf"(?:{'|'.join(field_names())})\s*(?:[=!<>]=|[=<>])\s*"
+    more = rf"(?:{field_op}(?:{quoted}\s*|{word}\s+)and\s+)*"
+    return {"pattern": rf"^\s*(?:{more}{field_op}(?:{quoted}|{word})\s*)?$"}
+
+
+Group = Annotated[dict[str, Any], Field(min_length=1), Told(_group, _group_schema)]
+MetricName = Annotated[str, listed(TABLE_METRICS, "metric")]
+SpecField = Annotated[str, Told(_field, _field_schema)]
+SpecFields = Annotated[
+    Any,
+    Told(
+        _fields,
+        lambda: {
+            "anyOf": [_field_schema(), {"type": "array", "minItems": 1, "items": _field_schema()}]
+        },
+    ),
+]
 """A field, or several, which are a tuple."""
+_Along = Annotated[str, Told(_field, _along_schema)]
+_Than = Annotated[
+    Any, Told(_group_or_number, lambda: {"anyOf": [{"type": "number"}, _group_schema()]})
+]
+
+
+def _rules(schema: JsonSchema) -> None:
+    """Adds what `Claim._one_form` refuses to the schema of a claim."""
+
+    def given(name: str) -> JsonSchema:
+        return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+    schema["oneOf"] = [given(name) for name in ("greater", "less", "falls_with", "rises_with")]
+    groups, than = {"anyOf": [given("greater"), given("less")]}, {"required": ["than"]}
+    schema["allOf"] = [
+        {"if": groups, "then": than, "else": {"properties": {"than": False}}},
+        {"if": given("than_metric"), "then": {**than, "properties": {"than": {"type": "object"}}}},
+    ]
 
 
 class Claim(BaseModel):
     """A sentence on a sweep's runs, and the comparison that decides whether it holds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, json_schema_extra=_rules)
 
     claim: Annotated[str, Field(min_length=1)]
     metric: MetricName
     greater: Group | None = None
     less: Group | None = None
-    than: Annotated[Any, AfterValidator(_group_or_number)] = None
+    than: _Than = None
     than_metric: MetricName | None = None
-    falls_with: SpecField | None = None
-    rises_with: SpecField | None = None
-    where: Annotated[str, AfterValidator(_where)] = ""
+    falls_with: _Along | None = None
+    rises_with: _Along | None = None
+    where: Annotated[str, Told(_where, _where_schema)] = ""
 
     @model_validator(mode="after")
     def _one_form(self) -> "Claim":
