@@ -18,6 +18,7 @@ from mimsweep.orchestrator.files.schema import descriptions
 from mimsweep.orchestrator.files.schema.values import (
     Untitled,
     dimension,
+    either,
     fixed,
     has_step,
     values,
@@ -45,7 +46,7 @@ def sweep_schema() -> JsonSchema:
         "mimsweep sweep",
         {
             "fixed": _mapping(each, fixed),
-            "grid": {"anyOf": [block, {"type": "array", "minItems": 1, "items": block}]},
+            "grid": either({"items": block}, block),
         },
         _not_twice(each, "grid"),
     )
@@ -57,7 +58,8 @@ def search_schema() -> JsonSchema:
         {search.Document: descriptions.SEARCH, search.Objective: descriptions.OBJECTIVE}
     )
     each = values()
-    seeds = {"anyOf": varied(each.pop("seed"))["anyOf"]}
+    seeds = varied({**each.pop("seed"), "description": descriptions.SEARCH["seeds"]})
+    seeds.pop("default")
     one = {"$ref": "#/$defs/Objective"}
     space = {"minProperties": 1, **_mapping(each, dimension)}
     return _document(
@@ -67,7 +69,7 @@ def search_schema() -> JsonSchema:
             "fixed": _mapping(each, fixed),
             "seeds": seeds,
             "space": space,
-            "objective": {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]},
+            "objective": either({"items": one}, one),
         },
         [*_not_twice(each, "space"), *_methods(each)],
     )
@@ -92,8 +94,7 @@ def _document(
     """Returns a file's schema: that of its model, with what pydantic takes for anything."""
     document = defs.pop("Document")
     for name, part in parts.items():
-        told = document["properties"][name]["description"]
-        document["properties"][name] = {"description": told, **part}
+        document["properties"][name] = {**document["properties"][name], **part}
     aside = "|".join(prefix.replace(".", r"\.") for prefix in ASIDE)
     return {
         "$schema": DIALECT,

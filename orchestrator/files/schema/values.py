@@ -56,11 +56,19 @@ def fixed(value: JsonSchema) -> JsonSchema:
 
 def varied(value: JsonSchema) -> JsonSchema:
     """Returns the schema of a field in a grid: one value, a list, or a range of integers."""
-    told = {key: value[key] for key in ("description", "default") if key in value}
+    told: JsonSchema = {k: value[k] for k in ("description", "default") if k in value}
     one = {key: part for key, part in value.items() if key not in told}
-    several = {"type": "array", "minItems": 1, "uniqueItems": True, "items": one}
-    ranges = [{"type": "string", "pattern": p} for p in _ranges(one)]
-    return {**told, "anyOf": [fixed(one), several, *ranges]}
+    ranges = [{"type": "string", "pattern": pattern} for pattern in _ranges(one)]
+    alone = {"anyOf": [fixed(one), *ranges]} if ranges else fixed(one)
+    return {**told, **either({"uniqueItems": True, "items": one}, alone)}
+
+
+def either(several: JsonSchema, alone: JsonSchema) -> JsonSchema:
+    """Returns the schema of a list that isn't empty, or of what stands alone.
+
+    By the value's type, as what is wrong is told with its place then, which `anyOf` hides.
+    """
+    return {"if": {"type": "array"}, "then": {"minItems": 1, **several}, "else": alone}
 
 
 def dimension(value: JsonSchema) -> JsonSchema:
