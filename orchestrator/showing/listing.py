@@ -5,6 +5,7 @@ Imports little as it loads: `plan` and `status` are to answer at once.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,12 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep status --json` prints."""
         told = {self.kind: self.name, "total": self.total, **self.counts}
-        return {**told, "stale": self.stale.counts}
+        failures = [
+            {"run_name": name, "run_id": state.run_id, "reason": state.reason or ""}
+            for name, state in self.states
+            if state is not None and state.status == "FAILED"
+        ]
+        return {**told, "failures": failures, "stale": self.stale.counts}
 
 
 def standing(file: Sweep | Search, uri: str) -> Standing:
@@ -155,6 +161,16 @@ class Results:
     runs: Sequence[RunSpec]
     lost: Sequence[str]
     lines: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a mapping per complete run, and counts; of what is no finite number, null."""
+        rows = self.table.astype(object).to_dict("records")
+        told = [{str(k): v if _is_value(v) else None for k, v in row.items()} for row in rows]
+        return {"total": len(self.runs), "complete": len(told), "results": told}
+
+
+def _is_value(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def results(file: Sweep | Search, uri: str) -> Results:
