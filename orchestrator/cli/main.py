@@ -29,6 +29,7 @@ from mimsweep.orchestrator.cli.options import (
     either_file,
     load,
     load_either,
+    order,
     overrides,
     sweep_file,
     tell,
@@ -45,6 +46,7 @@ from mimsweep.orchestrator.cli.training import (
     training,
 )
 from mimsweep.orchestrator.cli.ui import ui
+from mimsweep.orchestrator.defaults import Order
 from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.surroundings import (
@@ -121,6 +123,7 @@ def validate(sweep: Path, overrides: Sequence[str], as_json: bool) -> None:
 @tracking_uri
 @cohort_size
 @device
+@order
 @as_json
 def plan(
     sweep: Path,
@@ -128,6 +131,7 @@ def plan(
     tracking_uri: str | None,
     cohort_size: str,
     device: str,
+    order: Order,
     as_json: bool,
 ) -> None:
     """Show what would run, and in which cohorts; of a search, what it may cost at most."""
@@ -142,7 +146,7 @@ def plan(
     if not isinstance(loaded, Sweep):
         cli_search.tell_plan(loaded, len(store.complete(loaded.name)), as_json)
         return
-    made = made_plan(loaded, store.statuses(loaded.name), size, device)
+    made = made_plan(loaded, store.statuses(loaded.name), size, device, order)
     tell(made.lines)
     planned = made.to_json()
     if as_json:
@@ -161,6 +165,7 @@ def plan(
 @overrides
 @tracking_uri
 @training
+@order
 @click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
 @click.option(
     "--fresh-stale",
