@@ -172,6 +172,11 @@ def plan(
     is_flag=True,
     help="Train those complete runs anew whose code, a user's, has changed since.",
 )
+@click.option(
+    "--notify",
+    metavar="URL",
+    help="A webhook that gets JSON when the first run fails, and when all has ended.",
+)
 @as_json
 def run(
     sweep: Path,

@@ -84,6 +84,7 @@ class Sweep:
         order: Order = defaults.ORDER,
         fresh: bool = False,
         fresh_stale: bool = False,
+        notify: str | None = None,
     ) -> None:
         """Trains the runs that are not complete yet.
 
@@ -106,6 +107,7 @@ class Sweep:
             order: what trains first: the longest (cost), or one seed of every cell (overview).
             fresh: train complete runs anew too.
             fresh_stale: train those complete runs anew of which your code has changed since.
+            notify: a webhook that gets JSON when the first run fails, and when all has ended.
 
         Raises:
             MimsweepError: an argument or the data are wrong, the store can't be used, or runs
@@ -131,6 +133,7 @@ class Sweep:
                 order=order,
                 fresh=fresh,
                 fresh_stale=fresh_stale,
+                notify=notify,
             )
             if engine != "inline":
                 self._require_modules("; or run with engine='inline', in this process")
