@@ -12,9 +12,9 @@ import pandas as pd
 
 from mimsweep.dashboards.figures.latent import latent_figure
 from mimsweep.dashboards.report.page import Failure, Picture, Section, alt_of_curves
-from mimsweep.orchestrator.showing.images import image_figures
 from mimsweep.orchestrator.showing.judge import judge
-from mimsweep.orchestrator.showing.latent import picked, scenes_of
+from mimsweep.orchestrator.showing.learned.images import image_figures
+from mimsweep.orchestrator.showing.learned.latent import picked, scenes_of
 from mimsweep.orchestrator.tracking.runs import Invocation
 
 if TYPE_CHECKING:
