@@ -155,7 +155,7 @@ class Profile:
         own = {name: getattr(evaluate, name) for name in MEASURES}
         for name, part in MEASURES.items():
             setattr(evaluate, name, timed(part, own[name]))
-        weights = stack.present_weights(0)
+        weights = stack.present_weights(0, (1, 1))
         model, sampler = stack.objective.model, stack.sampler
         whole = seconds(lambda: evaluate.evaluate(model, weights, sampler, 1))
         for name, function in own.items():
@@ -167,7 +167,7 @@ class Profile:
 
         from mimsweep.orchestrator.engines.base import EpochEnded, RunFinished
 
-        weights = self._stack.present_weights(0)
+        weights = self._stack.present_weights(0, (1, 1))
         epoch = EpochEnded("key", 1, dict.fromkeys(("train_loss", "test_loss", "beta", "lr"), 1.0))
         end = seconds(
             lambda: pickle.loads(pickle.dumps(RunFinished("key", {"mi": 1.0}, save(weights))))
@@ -188,7 +188,7 @@ class Profile:
         final = {f"metric{index}": 1.0 for index in range(24)}
         files = {
             "spec.yaml": b"-" * 400,
-            "weights.safetensors": save(self._stack.present_weights(0)),
+            "weights.safetensors": save(self._stack.present_weights(0, (1, 1))),
         }
 
         def store() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.wheel import install
+
 # Under `nohup` it is ignored, by all that tests start too, which are to end by it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -29,3 +31,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the wheel is installed, and nothing else; see `tests.wheel`."""
+    return install(tmp_path_factory.mktemp("wheel"))

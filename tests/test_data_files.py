@@ -34,8 +34,11 @@ def folder(here: Path, empty: Path) -> Path:
     return here
 
 
-def sweep(folder: Path, dataset: str, grid: str, more: str = "") -> Path:
-    fields = f"dataset: {dataset}, mid_dim: 5, epochs: 3, warmup: 1, batch_size: 16{more}"
+def sweep(
+    folder: Path, dataset: str, grid: str, more: str = "", epochs: int = 3, warmup: int = 1
+) -> Path:
+    fields = f"dataset: {dataset}, mid_dim: 5, epochs: {epochs}, warmup: {warmup}, batch_size: 16"
+    fields += more
     (folder / "s.yaml").write_text(f"name: s\nfixed: {{{fields}}}\ngrid: {grid}\n")
     return folder / "s.yaml"
 
@@ -47,7 +50,7 @@ def results() -> pd.DataFrame:
 
 def test_all_models_train_on_a_table_with_labels(folder: Path) -> None:
     write_csv(folder / "points.csv", *points(160))
-    file = sweep(folder, "file:points.csv", METHODS, ", label: kind")
+    file = sweep(folder, "file:points.csv", METHODS, ", label: kind", epochs=6, warmup=2)
     told = mimsweep("validate", file).stdout.splitlines()
     items = "128 items to train on, 32 to test on, 3 columns, 3 classes"
     assert told[1:] == [f"  file:points.csv: {items}"]

@@ -57,7 +57,7 @@ x-long: &long {seed: 1..2, epochs: 15, warmup: 15}
 grid:
   - {model: [cmim, vae], epochs: 1}
   - {<<: *long, model: cmim}
-  - {<<: *long, model: vae, beta_end: 4, cycles: 2}
+  - {<<: *long, model: vae, beta_end: 4, cycles: 2, warmup: 5}
   - {<<: *long, model: vae, free_bits: 0.3, bn_gamma: 0.7}
   - {<<: *long, model: vae, beta_end: 0, mmd: 10}
   - {<<: *long, model: vae, importance_samples: 3}

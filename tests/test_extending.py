@@ -45,16 +45,30 @@ def mimsweep(
     )
 
 
+def refused(here: Path, imported: tuple[str, ...] = (), **fields: str) -> str:
+    """What is said of a sweep of one run with a field that it can't have."""
+    fixed = json.dumps({"dataset": "toy4", "model": "mim", **fields})
+    (here / "part.yaml").write_text(f"name: part\nfixed: {fixed}\n")
+    done = mimsweep(*imported, "validate", "part.yaml")
+    assert done.returncode == 2
+    return done.stderr
+
+
 def test_the_example_is_validated_only_when_imported(here: Path) -> None:
     done = mimsweep("validate", "my_sweep.yaml")
     assert done.returncode == 2
     assert "my_sweep.yaml:4:20: grid.alpha: no such field" in done.stderr
+    hint = "; those of your own are added by --import MODULE"
+    assert hint in done.stderr
+    for field, name in (("dataset", "ring"), ("encoder", "conv1d"), ("p_z", "scaled")):
+        assert hint in refused(here, **{field: name})
     for done in (
         mimsweep("--import", "my_ideas", "validate", "my_sweep.yaml"),
         mimsweep("validate", "my_sweep.yaml", MIMSWEEP_IMPORT="my_ideas"),
     ):
         assert done.returncode == 0, done.stderr
         assert "3 runs" in done.stdout
+    assert hint not in refused(here, model="qqq", imported=("--import", "my_ideas"))
 
 
 def test_an_installed_package_needs_no_option(

@@ -1,14 +1,13 @@
 """What is installed: one name, with all that it needs, whatever the user's folders are called."""
 
-import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
+from tests.wheel import environment
 
 MINE = """
 from mimsweep import register
@@ -47,31 +46,11 @@ grid: {model: [mim, vae]}
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the wheel holds, made from the files of the repository alone."""
-    source, wheels, site = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "site"))
-    archive = subprocess.run(
-        "git ls-files -z --cached --others --exclude-standard"
-        " | tar --null --no-recursion --files-from - --create",
-        shell=True, cwd=ROOT, capture_output=True, check=True,
-    ).stdout  # fmt: skip
-    subprocess.run(["tar", "--extract"], cwd=source, input=archive, check=True)
-    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(wheels)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
-    (wheel,) = wheels.iterdir()
-    with zipfile.ZipFile(wheel) as archive_of_wheel:
-        archive_of_wheel.extractall(site)
-    return site
-
-
 def mimsweep(installed: Path, *arguments: str, cwd: Path) -> str:
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
-    code += "from mimsweep.orchestrator.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(installed), *arguments],
+        ["mimsweep", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        env=environment(installed),
         capture_output=True,
         text=True,
         check=False,
@@ -83,7 +62,7 @@ def mimsweep(installed: Path, *arguments: str, cwd: Path) -> str:
 @pytest.mark.slow
 def test_the_wheel_holds_one_package_and_all_its_files(installed: Path) -> None:
     tops = {path.name for path in installed.iterdir()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"mimsweep"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"mimsweep", "bin"}
     listed = {
         str(file.relative_to(ROOT / "src"))
         for folder in ("models", "orchestrator", "dashboards", "sweeps", "")
@@ -104,8 +83,9 @@ def test_a_shipped_sweep_runs_from_an_empty_folder(installed: Path, tmp_path: Pa
     mimsweep(installed, "report", "smoke", *less, cwd=tmp_path)
     assert "smoke" in (tmp_path / "reports" / "report.html").read_text()
     place = "import mimsweep; print(mimsweep.__file__)"
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    found = subprocess.check_output([sys.executable, "-c", place], env=environment, text=True)
+    found = subprocess.check_output(
+        [sys.executable, "-c", place], env=environment(installed), text=True
+    )
     assert found.startswith(str(installed))
 
 

@@ -6,6 +6,8 @@ its run of the one group and its run of the other, or, of a trend, Kendall's τ 
 and the field over the seed's runs. Wilcoxon's signed-rank test (one-sided; exact, ties and zeros
 included) then says how likely so clear a preponderance would be if there were none.
 
+Of a trend the cells are those in which its field has several values.
+
 A claim speaks of *every* cell, so the test that it holds is as weak as that of its weakest cell:
 the largest p (an intersection-union test, which needs no correction for the number of cells). The
 test that it fails asks whether some cell shows the opposite: the smallest p of the other side,
@@ -175,7 +177,10 @@ def _verdict(
     claim: Claim, cells: Sequence[Cell], p_holds: float, p_fails: float, few: str
 ) -> tuple[Verdict, str]:
     if not cells:
-        return "undecided", "no run of the sweep is what it speaks of"
+        what = "is what it speaks of"
+        if claim.along:
+            what = f"is, with another value of {claim.along}, beside one that it speaks of"
+        return "undecided", f"no run of the sweep {what}"
     total = sum(cell.planned for cell in cells)
     not_finite = sum(cell.not_finite for cell in cells)
     missing = total - not_finite - sum(cell.pairs for cell in cells)
@@ -241,6 +246,8 @@ def _comparisons(
 def _trends(claim: Claim, group: pd.DataFrame, along: str) -> list[Cell]:
     cells = []
     for fields, rows in split(group, varying([group], {"seed", along})):
+        if rows[along].nunique() < 2:  # of one value nothing rises or falls
+            continue
         taus, changes = [], []
         seeds = [seed.sort_values(along) for _, seed in rows.groupby("seed")]
         for seed in seeds:

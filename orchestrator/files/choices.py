@@ -27,7 +27,8 @@ class Choices:
         if value in names:
             return value
         allowed = f"allowed: {', '.join(names)}"
-        raise ValueError(f"{value} is not allowed; {allowed}{did_you_mean(value, names)}")
+        near = did_you_mean(value, names) or (not_imported() if self.added else "")
+        raise ValueError(f"{value} is not allowed; {allowed}{near}")
 
 
 def registered(table: str) -> dict[str, Any]:
@@ -44,6 +45,13 @@ def registered(table: str) -> dict[str, Any]:
         raise ValueError(f"{registry.VARIABLE}: {error}") from error
     entries: dict[str, Any] = getattr(registry, table)
     return entries
+
+
+def not_imported() -> str:
+    """Returns how to add parts of one's own, behind what is allowed; nothing where some are."""
+    from mimsweep.models import registry
+
+    return "" if registry.registering() else "; those of your own are added by --import MODULE"
 
 
 IMAGE_MODELS = tuple(
@@ -101,7 +109,7 @@ def data_dim(dataset: str) -> int:
     if dataset in added:
         return int(added[dataset].dims)
     allowed = ", ".join([DATASETS, *added])
-    near = did_you_mean(dataset, [*BITS, *IMAGE_SETS, *added])
+    near = did_you_mean(dataset, [*BITS, *IMAGE_SETS, *added]) or not_imported()
     raise ValueError(f"{dataset} is not allowed; allowed: {allowed}{near}")
 
 

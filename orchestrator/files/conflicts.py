@@ -145,15 +145,34 @@ def _methods(run: RunFields) -> Iterator[tuple[str, str]]:
         for field, value, default in _changed(run, ("cycles", "free_bits")):
             text = "is not allowed with beta_end 0.0, which leaves out the divergence"
             yield field, f"{value} {text}; allowed: {default}"
+    if run.cycles > 1:
+        yield from _cycles(run)
     if run.model == "cmim":
         for field, value, default in _changed(run, ("q_x", "q_x_samples")):
             text = "is not allowed with model cmim, whose q(x) is p(x|z)"
+            yield field, f"{value} {text}; allowed: {default}"
+        for field, value, default in _changed(run, ("learn_p_z",)):
+            text = "is not allowed with model cmim, which doesn't sample from the decoder"
             yield field, f"{value} {text}; allowed: {default}"
     asks = "model cmim" if run.model == "cmim" else ""
     for field, value, _ in _changed(run, ("bn_gamma", "mmd")):
         asks = f"{field} {value}"
     if asks and run.batch_size < 2:
         yield "batch_size", f"1 is not allowed with {asks}; it must be at least 2"
+
+
+def _cycles(run: RunFields) -> Iterator[tuple[str, str]]:
+    """Yields what keeps β from rising so often."""
+    from mimsweep.models.losses.annealing import settled
+
+    least = settled(run.warmup, run.cycles)
+    if run.warmup < 2:
+        text = "in which β is at its end from the first epoch; it must be at least 2"
+        yield "warmup", f"{run.warmup} is not allowed with cycles {run.cycles}, {text}"
+    elif run.epochs < least:
+        after = f"after which β stays from epoch {least}; it must be at least {least}"
+        given = f"cycles {run.cycles} of warmup {run.warmup}"
+        yield "epochs", f"{run.epochs} is not allowed with {given}, {after}"
 
 
 def _distributions(run: RunFields) -> Iterator[tuple[str, str]]:

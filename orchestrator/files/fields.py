@@ -19,6 +19,7 @@ from mimsweep.orchestrator.files.choices import (
     check_dataset,
     did_you_mean,
     is_file,
+    not_imported,
     registered,
 )
 from mimsweep.orchestrator.metrics import EPOCH_METRICS, TABLE_METRICS
@@ -72,7 +73,7 @@ LARGEST = 10**18 - 1
 
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Components = Annotated[int, Field(ge=0, le=EPOCH_POINTS)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class RunFields(BaseModel):
@@ -260,7 +261,7 @@ def check_name(name: str, problem: str = "no such field") -> str:
         return name
     theirs = [field for _, part in _users_parts() for field in part.fields]
     names = list(dict.fromkeys([*RunFields.model_fields, *theirs]))
-    near = did_you_mean(name, names) or f"; allowed: {', '.join(names)}"
+    near = did_you_mean(name, names) or f"; allowed: {', '.join(names)}{not_imported()}"
     raise ValueError(f"{problem}{near}")
 
 

@@ -39,8 +39,9 @@ def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
         more = _draw_latent(study, folder, data_dir) if latent else []
     others = [study.others_line] if study.others_line else []
     if left_out := len(study.table) - len(study.drawn):
-        axes = " and ".join([study.axes["x"], study.axes["hue"]])
-        others.append(f"{sweep.name}: {left_out} runs have no {axes}, and are not drawn")
+        axes = (study.axes["x"], study.axes["hue"])
+        lacking = " or ".join(axis for axis in axes if study.table[axis].isna().any())
+        others.append(f"{sweep.name}: {left_out} runs have no {lacking}, and are not drawn")
     return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *others, *more]
 
 

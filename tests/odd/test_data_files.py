@@ -290,7 +290,7 @@ CASES: dict[str, tuple[Callable[[], object], str, str]] = {
     "semicolons": (
         text("a;b\n1;2\n"),
         "f.csv",
-        "f.csv:1: cells are separated by semicolons; write commas",
+        "f.csv:1: cells are separated by semicolons; write commas, and points in numbers",
     ),
     "ragged": (
         text("a,b,c\n1,2,3\n4,5\n"),

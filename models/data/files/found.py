@@ -110,7 +110,7 @@ def find(name: str, label: str, test_fraction: float, folder: Path, kept: Path) 
         FileError: it is missing, or the first thing that is wrong with it.
     """
     path = Path(os.path.abspath(folder / os.path.expanduser(name)))
-    if path.suffix not in ENDINGS:
+    if path.suffix.lower() not in ENDINGS:
         raise FileError(f"{known(path)} is no data file: it must end in {', '.join(ENDINGS)}")
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -63,12 +63,12 @@ def split(path: Path, label: str, test_fraction: float) -> Split:
         OSError: the file can't be read.
     """
     path = known(path)
-    if label and path.suffix not in TABLES:
+    if label and path.suffix.lower() not in TABLES:
         raise FileError(
             f"{label} is not allowed: {path} is no table; labels are the array y of an .npz file",
             "label",
         )
-    match path.suffix:
+    match path.suffix.lower():
         case ".npz":
             part, test = read_npz(path)
         case ".npy":

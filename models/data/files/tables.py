@@ -82,7 +82,8 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
     where = f"{path}:1"
     if len(names) == 1 and (found := [mark for mark in ";\t|" if mark in names[0]]):
         what = {";": "semicolons", "\t": "tabs", "|": "bars"}[found[0]]
-        raise FileError(f"{where}: cells are separated by {what}; write commas")
+        points = ", and points in numbers" if found[0] == ";" else ""  # as spreadsheets pair them
+        raise FileError(f"{where}: cells are separated by {what}; write commas{points}")
     for number, name in enumerate(names, 1):
         if not name.strip():
             raise FileError(

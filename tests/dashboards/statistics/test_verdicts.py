@@ -198,6 +198,22 @@ def test_trends() -> None:
     assert gap.reason == "1 of 10 pairs are missing"
 
 
+def test_a_trend_speaks_of_cells_where_its_field_has_several_values() -> None:
+    """VAE has all sizes, MIM one: nothing is said of MIM, and nothing for or against the claim."""
+    plan = planned()
+    plan = plan[(plan["model"] == "vae") | (plan["z_dim"] == 4)]
+    runs = complete(mi=lambda model, z, seed: z + 0.1 * seed)
+    trend: dict[str, Any] = {"group": {}, "than": None, "along": "z_dim"}
+    (judgement,) = judge([compare(1, **trend)], plan, runs)
+    assert (judgement.verdict, len(judgement.cells)) == ("holds", 1)
+    where = [("model", "=", "mim")]
+    (judgement,) = judge([compare(1, **trend, where=where)], plan, runs)
+    assert judgement.verdict == "undecided"
+    assert judgement.reason == (
+        "no run of the sweep is, with another value of z_dim, beside one that it speaks of"
+    )
+
+
 def test_a_flat_line_has_no_trend() -> None:
     trend = compare(-1, group={}, than=None, along="z_dim")
     assert one(trend, TIED).verdict == "undecided"

@@ -78,6 +78,7 @@ DESIGN_DEFAULTS = {
 IMAGES: dict[str, Any] = {"dataset": "dynamic_mnist", "model": "convhvae_2level", "z_dim": 40}
 ALL_IMAGE_MODELS = ", ".join(IMAGE_MODELS)
 ALL_MODELS = f"mim, amim, vae, ae, cmim, {ALL_IMAGE_MODELS}"
+OWN = "; those of your own are added by --import MODULE"
 
 
 def spec(**fields: Any) -> RunSpec:
@@ -181,7 +182,7 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
             "mmi",
             f"mmi is not allowed; allowed: {ALL_MODELS}; did you mean mim?",
         ),
-        ("model", "gan", f"gan is not allowed; allowed: {ALL_MODELS}"),
+        ("model", "gan", f"gan is not allowed; allowed: {ALL_MODELS}{OWN}"),
         ("act", "tan", "tan is not allowed; allowed: tanh, swish, relu; did you mean tanh?"),
         (
             "prior",
@@ -199,7 +200,11 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
             "priors is not allowed; allowed: anchor, prior, marginal, gmm-marginal; "
             "did you mean prior?",
         ),
-        ("q_x", "vamp", "vamp is not allowed; allowed: marginal, anchor, prior, gmm-marginal"),
+        (
+            "q_x",
+            "vamp",
+            f"vamp is not allowed; allowed: marginal, anchor, prior, gmm-marginal{OWN}",
+        ),
         ("p_xz_gmm", -1, "-1 is not allowed; it must be at least 0"),
         ("p_z_gmm", 10_001, "10001 is not allowed; it must be at most 10000"),
         ("learn_p_z", 1, "1 is not allowed; it must be true or false"),
@@ -209,6 +214,7 @@ def test_bad_data_sets(dataset: str, problem: str) -> None:
         ("free_bits", "2", "'2' is not allowed; it must be a number"),
         ("bn_gamma", True, "true is not allowed; it must be a number"),
         ("mmd", -0.5, "-0.5 is not allowed; it must be at least 0.0"),
+        ("mmd", 1e30, "1e+30 is not allowed; it must be at most 1000000.0"),
         ("importance_samples", 0, "0 is not allowed; it must be at least 1"),
         ("importance_samples", 5.0, "5.0 is not allowed; it must be an integer"),
         ("temperature", 0, "0 is not allowed; it must be greater than 0"),
@@ -312,6 +318,17 @@ CMIM: dict[str, Any] = {"model": "cmim"}
             "prior is not allowed with model cmim, whose q(x) is p(x|z); allowed: marginal",
         ),
         (CMIM | {"q_x_samples": "marginal"}, "marginal is not allowed with model cmim, whose q(x)"),
+        (CMIM | {"p_z": "prior", "learn_p_z": True}, "true is not allowed with model cmim, which"),
+        (
+            VAE | {"cycles": 3, "warmup": 1},
+            "1 is not allowed with cycles 3, in which β is at its end from the first epoch; it "
+            "must be at least 2",
+        ),
+        (
+            VAE | {"cycles": 3, "warmup": 2, "epochs": 9},
+            "9 is not allowed with cycles 3 of warmup 2, after which β stays from epoch 10; it "
+            "must be at least 10",
+        ),
         (CMIM | {"inv_h": True}, "true is not allowed with model cmim; allowed with: mim, amim, v"),
         (CMIM | {"p_z": "marginal"}, "marginal is not allowed with model cmim, which doesn't samp"),
     ],
@@ -328,6 +345,7 @@ def test_which_settings_of_methods_mean_nothing_together(
     [
         VAE | {"beta_end": 0.5, "mmd": 10.0, "cycles": 3, "bn_gamma": 0.5, "free_bits": 0.1},
         VAE | {"beta_end": 0.0, "mmd": 10.0},
+        VAE | {"cycles": 3, "warmup": 2, "epochs": 10},
         VAE | {"importance_samples": 5, "p_z": "prior", "q_zx_gmm": 2},
         VAE | {"beta_end": 4.0, "inv_h": True, "p_z": "prior"},
         VAE | {"bn_gamma": 0.5, "dataset": "mnist"},
