@@ -47,17 +47,17 @@ def means(study: Study, wanted: Wanted) -> Table:
     Raises:
         SpecError: a field or metric isn't one, or runs of one cell differ in more than the seed.
     """
-    wanted = _filled(study, wanted)
-    fields, runs = [*wanted.rows, *wanted.columns], study.table
-    name = study.sweep.name
+    runs, name = study.table, study.sweep.name
     if runs.empty:
         raise SpecError(f"{name}: no run is complete; `mimsweep run` trains them")
+    wanted = _filled(study, wanted)
+    fields = [*wanted.rows, *wanted.columns]
     if extra := mixed(runs, fields):
-        values = sorted(runs[extra[0]].dropna().unique().tolist())
+        value = style.value(runs[extra[0]].dropna().iloc[0])
         raise SpecError(
             f"{name}: a mean would mix runs that differ in {', '.join(extra)}; add "
             f"{'it' if len(extra) == 1 else 'them'} to --rows or --columns, or choose one value "
-            f"by --set {extra[0]}={style.value(values[0])}"
+            f"by --set {extra[0]}={value}"
         )
     for each in (wanted.rows, wanted.columns):  # of several, what isn't there isn't named
         runs = runs.dropna(subset=each) if len(each) == 1 else runs
@@ -67,15 +67,19 @@ def means(study: Study, wanted: Wanted) -> Table:
 
 
 def _filled(study: Study, wanted: Wanted) -> Wanted:
-    """Returns what is wanted, checked, with what the sweep's figures say where nothing is."""
-    axes = study.axes if not study.table.empty else {"x": "z_dim", "hue": "model", "metrics": []}
-    figures = study.sweep.figures
+    """Returns what is wanted, checked, with what the sweep's figures say where nothing is.
+
+    Rows that aren't given are told apart by all that the means would mix.
+    """
+    axes, figures = study.axes, study.sweep.figures
     hue: str | Sequence[str] = figures.hue if figures else axes["hue"]
-    filled = Wanted(
-        wanted.rows or ([hue] if isinstance(hue, str) else list(hue)),
-        wanted.columns or [axes["x"]],
-        wanted.metrics or axes["metrics"],
-    )
+    hues = [hue] if isinstance(hue, str) else [*hue]
+    columns = wanted.columns or [axes["x"]]
+    rows = wanted.rows
+    if not rows:
+        own = [field for field in hues if field not in columns]
+        rows = [*own, *(mixed(study.table, [*own, *columns]) if own else [])]
+    filled = Wanted(rows, columns, wanted.metrics or axes["metrics"])
     known = fields_of(study.sweep.runs)
     for option, given in (("--rows", filled.rows), ("--columns", filled.columns)):
         for field in given:
@@ -101,6 +105,15 @@ def _called(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
         return pd.Series(methods(runs, fields), index=runs.index, dtype=object)
     name = style.model if fields == ["model"] else style.value
     return runs[fields[0]].map(name)
+
+
+def for_report(study: Study, invocations: Sequence[Invocation]) -> str:
+    """Returns the table of the figures that a sweep asks for, as HTML; nothing of one row."""
+    figures = study.sweep.figures
+    if not figures or figures.x == "seed" or "seed" in figures.hue:
+        return ""
+    made = means(study, Wanted())
+    return to_html(made, versions(invocations)) if len(made.rows) > 1 else ""
 
 
 def versions(invocations: Sequence[Invocation]) -> str:

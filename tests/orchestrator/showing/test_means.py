@@ -99,18 +99,18 @@ def test_what_is_complete_is_shown_and_told(here: Path) -> None:
     [
         (
             ["--rows", "width"],
-            "--rows width: no run has such a field; allowed: dataset, model, z_d",
+            "--rows width: no run has such a field; allowed: dataset, model, ",
         ),
         (
             ["--columns", "seed"],
-            "--columns seed: means are over it; allowed: dataset, model, z_dim",
+            "--columns seed: means are over it; allowed: dataset, model, ",
         ),
         (["--rows", "z_dim"], "--rows and --columns: both have z_dim; leave it out of one"),
         (["--metric", "loss"], "--metric loss: there is no such metric; allowed: mi, mi_ceiling"),
         (
             ["--rows", "model"],
             "small: a mean would mix runs that differ in beta_end, mmd; add them to --rows or "
-            "--columns, or choose one value by --set beta_end=0.5",
+            "--columns, or choose one value by --set beta_end=1.0",
         ),
         (["--output", "s.yaml"], "--output s.yaml: that is a file of small; name another"),
         (["--output", "no/t.tex"], "--output no/t.tex: there is no folder no; make it first"),
