@@ -28,7 +28,7 @@ class Metric:
 METRICS = {
     "mi": Metric("Mutual information", "MI (nats)", better=1),
     "mi_lower": Metric("Lower bound of mutual information", "MI, lower bound (nats)", better=1),
-    "mi_upper": Metric("Upper bound of mutual information", "MI, upper bound (nats)", better=1),
+    "mi_upper": Metric("Upper bound of mutual information", "MI, upper bound (nats)"),
     "mi_ceiling": Metric("Ceiling of the KSG estimate", "largest KSG value (nats)"),
     "mi_lower_ceiling": Metric("Ceiling of the lower bound", "log N (nats)"),
     "retrieval": Metric("Retrieval of x from z", "retrieved (fraction)", better=1),

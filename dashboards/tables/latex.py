@@ -55,7 +55,8 @@ def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "--"
     mean, half = number(cell)
-    return _MARKS[cell.mark].format(rf"{mean} \pm {half}" if half else mean)
+    text = rf"{mean} \pm {half}" if half else mean
+    return _MARKS[cell.mark].format(rf"\geq {text}" if cell.least else text)
 
 
 def escape(text: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.statistics.best import Mark, marks
+from mimsweep.dashboards.statistics.bounds import saturated
 from mimsweep.dashboards.statistics.seeds import spec_fields, summary
 
 
@@ -24,6 +25,7 @@ class Cell:
         low: of the 95 % bootstrap interval of the mean; NaN of one.
         high: likewise.
         mark: whether it is the best of its column, or not told from that.
+        least: whether it is a lower bound at its ceiling, which can show no more.
     """
 
     n: int
@@ -32,6 +34,7 @@ class Cell:
     low: float
     high: float
     mark: Mark
+    least: bool = False
 
     @property
     def half(self) -> float:
@@ -106,11 +109,21 @@ def _column(runs: pd.DataFrame, rows: pd.Series, metric: str) -> dict[Any, Cell]
         for row, group in runs.groupby(rows.loc[runs.index], sort=False)
     }
     found = marks(groups, style.metric(metric).better)
+    least = {row for row, group in groups.items() if _at_ceiling(metric, group, runs)}
+    if any(found[row] == "best" for row in least):  # what is above the ceiling nobody knows
+        found |= {row: "same" for row in least if not found[row]}
     cells = {}
     for row, group in groups.items():
         values: NDArray[np.float64] = group.to_numpy()
-        cells[row] = Cell(*summary(values), mark=found[row])
+        cells[row] = Cell(*summary(values), mark=found[row], least=row in least)
     return {row: cell for row, cell in cells.items() if cell.n}
+
+
+def _at_ceiling(metric: str, values: pd.Series, runs: pd.DataFrame) -> bool:
+    """Returns whether the mean of a lower bound of MI can't be told from log N."""
+    if metric != "mi_lower" or "mi_lower_ceiling" not in runs:
+        return False
+    return bool(saturated(values.mean(), runs["mi_lower_ceiling"].astype(float).mean()))
 
 
 def mixed(runs: pd.DataFrame, fields: Sequence[str]) -> list[str]:
@@ -125,7 +138,7 @@ def mixed(runs: pd.DataFrame, fields: Sequence[str]) -> list[str]:
 
 
 def tidy(table: Table) -> pd.DataFrame:
-    """Returns a row per cell: `metric`, `row`, `column`, `n`, `mean`, `std`, `low`, `high`, `mark`.
+    """Returns a row per cell: `metric`, `row`, `column`, and what a `Cell` has.
 
     Numbers are whole, in the metric's unit.
     """
@@ -136,7 +149,7 @@ def tidy(table: Table) -> pd.DataFrame:
         for column, cell in zip(table.columns, cells, strict=True)
         if cell
     ]
-    columns = ["metric", "row", "column", "n", "mean", "std", "low", "high", "mark"]
+    columns = ["metric", "row", "column", "n", "mean", "std", "low", "high", "mark", "least"]
     return pd.DataFrame(found, columns=columns)
 
 

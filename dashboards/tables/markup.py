@@ -50,7 +50,8 @@ def _shown(cell: Cell | None, marks: dict[str, str]) -> str:
     if cell is None:
         return "–"
     mean, half = (text.replace("-", "−") for text in number(cell))
-    return marks[cell.mark].format(f"{mean} ± {half}" if half else mean)
+    text = f"{mean} ± {half}" if half else mean
+    return marks[cell.mark].format(f"≥ {text}" if cell.least else text)
 
 
 def _line(cells: list[str], plain: bool = False) -> str:

@@ -16,10 +16,13 @@ def caption(table: Table, best: str, same: str) -> str:
     what = ", ".join(style.metric(block.metric).title for block in table.blocks)
     text = f"{what}: mean over {_seeds(table)}"
     text += " ± half of its 95 % interval." if table.seeds > 1 else "."
-    marked = {cell.mark for b in table.blocks for row in b.cells for cell in row if cell}
+    cells = [cell for b in table.blocks for row in b.cells for cell in row if cell]
+    marked = {cell.mark for cell in cells}
     if "best" in marked:
         text += f" The best of a column is {best}"
         text += f", what isn't statistically different from it {same}." if "same" in marked else "."
+    if any(cell.least for cell in cells):
+        text += " ≥: a lower bound at its ceiling, log N, which can show no more."
     return text
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
@@ -68,6 +68,7 @@ def test_only_seeds_that_both_have_are_compared() -> None:
     assert p_different(one, other.drop(index=[1, 2])) == p_different(one[2:], other[2:])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
 def test_groups_of_equal_values_are_never_told_apart(values: list[float]) -> None:
     found = marks({"a": seeds(*values), "b": seeds(*values)}, 1)

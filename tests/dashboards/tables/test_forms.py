@@ -24,7 +24,7 @@ TABLE = Table(
             "mi_lower",
             [
                 [Cell(10, 1.5, 0.1, 1.45, 1.55, ""), None],
-                [Cell(10, 2.5, 0.1, 2.4, 2.6, "best"), Cell(9, 3.0, 0.0, 3.0, 3.0, "")],
+                [Cell(10, 2.5, 0.1, 2.4, 2.6, "best", least=True), Cell(9, 3.0, 0.0, 3.0, 3.0, "")],
             ],
         ),
         Block(
@@ -42,7 +42,7 @@ VERSIONS = "Trained with mimsweep 0.1.0 and PyTorch 2.14.1."
 def test_latex_has_the_rows_of_booktabs() -> None:
     text = to_latex(TABLE, VERSIONS)
     assert r"VAE, mmd 10 \& $<$more$>$ & $1.500 \pm 0.050$ & -- \\" in text
-    assert r"MIM $|$ x\_y & $\mathbf{2.50 \pm 0.10}$ & $3$ \\" in text
+    assert r"MIM $|$ x\_y & $\mathbf{\geq 2.50 \pm 0.10}$ & $3$ \\" in text
     assert r"VAE, mmd 10 \& $<$more$>$ & \underline{$-4.25 \pm 0.10$} & $7.0 \pm 1.0$ \\" in text
     assert r"\multicolumn{3}{l}{\emph{MI, lower bound (nats) $\uparrow$}} \\" in text
     assert r"\label{tab:a-sweep}" in text
@@ -50,6 +50,7 @@ def test_latex_has_the_rows_of_booktabs() -> None:
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in text
     assert text.isascii()
+    assert r"$\geq$: a lower bound at its ceiling, log N" in text
     assert "Holm" in text
     assert VERSIONS in text
 
@@ -83,7 +84,7 @@ def test_markdown_has_a_line_per_row_and_as_many_cells_in_each() -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + 2 * 3
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
-    assert r"| MIM \| x\_y | **2.50 ± 0.10** | 3 |" in rows
+    assert r"| MIM \| x\_y | **≥ 2.50 ± 0.10** | 3 |" in rows
     assert "| VAE, mmd 10 & \\<more> | _−4.25 ± 0.10_ | 7.0 ± 1.0 |" in rows
     assert lines[-1].endswith(VERSIONS)
 
@@ -92,7 +93,7 @@ def test_html_is_well_formed_and_holds_what_names_hold() -> None:
     page = ET.fromstring(f"<div>{to_html(TABLE, VERSIONS)}</div>")
     heads = [head.text for head in page.iter("th") if head.get("scope") == "row"]
     assert heads == TABLE.rows * 2
-    assert [bold.text for bold in page.iter("b")] == ["2.50 ± 0.10", "−4.50 ± 0.10"]
+    assert [bold.text for bold in page.iter("b")] == ["≥ 2.50 ± 0.10", "−4.50 ± 0.10"]
     assert [under.text for under in page.iter("u")] == ["−4.25 ± 0.10"]
     cells = ["".join(cell.itertext()) for cell in page.iter("td")]
-    assert cells[:4] == ["1.500 ± 0.050", "–", "2.50 ± 0.10", "3"]
+    assert cells[:4] == ["1.500 ± 0.050", "–", "≥ 2.50 ± 0.10", "3"]

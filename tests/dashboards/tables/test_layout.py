@@ -58,6 +58,21 @@ def test_what_was_not_run_or_has_no_value_has_no_cell() -> None:
     assert [[cell is not None for cell in row] for row in cells] == [[True, False], [False, True]]
 
 
+def test_a_lower_bound_at_its_ceiling_says_no_more_than_that() -> None:
+    """Of two that are there neither is told to be the better, however surely one is above."""
+    frame = runs()
+    lower = {"mim": 6.95, "vae": 6.99}
+    frame["mi_lower"] = frame["model"].map(lower) + frame["seed"] / 1000
+    frame["mi_lower_ceiling"] = 7.0
+    cells = [cell for row in table_of(frame, ["mi_lower"]).blocks[0].cells for cell in row if cell]
+    assert [cell.mark for cell in cells] == ["best", "best", "same", "same"]
+    assert all(cell.least for cell in cells)
+    frame["mi_lower_ceiling"] = 9.0
+    cells = [cell for row in table_of(frame, ["mi_lower"]).blocks[0].cells for cell in row if cell]
+    assert [cell.mark for cell in cells] == ["best", "best", "", ""]
+    assert not any(cell.least for cell in cells)
+
+
 def test_fields_that_follow_from_others_mix_nothing() -> None:
     frame = runs()
     assert mixed(frame, ["model", "z_dim"]) == []
