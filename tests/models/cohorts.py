@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mimsweep.models.data.base import DataSet, Split, has_pairs
 from mimsweep.models.data.loading import load
-from mimsweep.models.training.cohort import Cohort, train
+from mimsweep.models.training.cohort import Cohort, Training, train
 from mimsweep.models.training.runs import Event, Run, RunEnd
 
 RUNS = (
@@ -98,3 +98,25 @@ def assert_independent(cohort: Cohort, data: DataSet | None = None) -> None:
         alone = events_by_run(replace(cohort, runs=(run,)), data)[run.key]
         assert_same(alone, together[run.key])
         assert_same(alone, shuffled[run.key])
+
+
+def assert_goes_on(cohort: Cohort) -> None:
+    """Stops two runs after two epochs; in another cohort they go on to the same."""
+    data = few(cohort)
+    whole = events_by_run(cohort, data)
+    training = Training(cohort, data, "cpu")
+    before = [*training.epoch(), *training.epoch()]
+    (state,) = training.states()
+    kept = [run for run in cohort.runs if run.key in ("plain", "longest")]
+    going_on = Training(replace(cohort, runs=tuple(kept[::-1])), data, "cpu")
+    for run in kept:
+        row = state.keys.index(run.key)
+        tensors = {name: tensor[row] for name, tensor in state.tensors.items()}
+        going_on.restore(run.key, state.progress[row], tensors)
+    after = []
+    while going_on.live:
+        after += going_on.epoch()
+    for run in kept:
+        events = [event for event in [*before, *after] if event.key == run.key]
+        assert isinstance(events[-1], RunEnd)
+        assert_same(events, whole[run.key])

@@ -42,10 +42,11 @@ class KernelSums(torch.autograd.Function):
         columns = np.ascontiguousarray(z.detach().mT.numpy())
         rows = np.ascontiguousarray((z if others is None else others).detach().numpy())
         sums, slopes = np.zeros(len(rows), rows.dtype), np.zeros_like(columns)
-        scales = np.array(constants, rows.dtype)
-        _add_kernels(rows, columns, scales, sums, slopes, ctx.needs_input_grad[0])
-        sides = 2 if others is None else 1  # z is on both, and k the same from either
-        ctx.save_for_backward(2 * sides * torch.from_numpy(slopes).mT)
+        scales, learn = np.array(constants, rows.dtype), ctx.needs_input_grad[0]
+        _add_kernels(rows, columns, scales, sums, slopes, learn)
+        if learn:
+            sides = 2 if others is None else 1  # z is on both, and k the same from either
+            ctx.save_for_backward(2 * sides * torch.from_numpy(slopes).mT)
         return torch.from_numpy(sums)
 
     @staticmethod

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from mimsweep.models.data.loading import load
-from mimsweep.models.training.cohort import Cohort, Training
+from mimsweep.models.training.cohort import Cohort
 from mimsweep.models.training.runs import EpochEnd, Run, RunEnd
 from tests.models.cohorts import (
     COHORT,
     RUNS,
+    assert_goes_on,
     assert_independent,
     assert_same,
     events_by_run,
@@ -82,24 +83,7 @@ def test_each_method_trains(method: dict[str, Any], dataset: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_a_run_goes_on_from_where_it_stood_in_any_cohort(method: dict[str, Any]) -> None:
-    cohort = cohort_of(method, batch_size=100)
-    data = few(cohort)
-    whole = events_by_run(cohort, data)
-    training = Training(cohort, data, "cpu")
-    before = [*training.epoch(), *training.epoch()]
-    (state,) = training.states()
-    kept = [run for run in cohort.runs if run.key in ("plain", "longest")]
-    going_on = Training(replace(cohort, runs=tuple(kept[::-1])), data, "cpu")
-    for run in kept:
-        row = state.keys.index(run.key)
-        tensors = {name: tensor[row] for name, tensor in state.tensors.items()}
-        going_on.restore(run.key, state.progress[row], tensors)
-    after = []
-    while going_on.live:
-        after += going_on.epoch()
-    for run in kept:
-        events = [event for event in [*before, *after] if event.key == run.key]
-        assert_same(events, whole[run.key])
+    assert_goes_on(cohort_of(method, batch_size=100))
 
 
 @pytest.mark.parametrize("name", ["beta_end", "cycles", "free_bits", "mmd", "importance_samples"])

@@ -10,10 +10,11 @@ from torch import Tensor
 from mimsweep.models import parts, registry
 from mimsweep.models.nets.one import RunModel
 from mimsweep.models.training.cohort import Training
-from mimsweep.models.training.runs import Run, RunEnd
+from mimsweep.models.training.runs import Run
 from tests.models.cohorts import (
     COHORT,
     RUNS,
+    assert_goes_on,
     assert_independent,
     assert_same,
     events_by_run,
@@ -91,25 +92,7 @@ def test_runs_of_other_fields_are_other_runs() -> None:
 
 @pytest.mark.parametrize("batch_size", [128, 33])
 def test_a_run_goes_on_from_where_it_stood_in_any_cohort(batch_size: int) -> None:
-    cohort = replace(COHORT, model="wae", batch_size=batch_size, declared={"alpha": 2.0})
-    data = few(cohort)
-    whole = events_by_run(cohort, data)
-    training = Training(cohort, data, "cpu")
-    before = [*training.epoch(), *training.epoch()]
-    (state,) = training.states()
-    kept = [run for run in cohort.runs if run.key in ("plain", "longest")]
-    going_on = Training(replace(cohort, runs=tuple(kept[::-1])), data, "cpu")
-    for run in kept:
-        row = state.keys.index(run.key)
-        tensors = {name: tensor[row] for name, tensor in state.tensors.items()}
-        going_on.restore(run.key, state.progress[row], tensors)
-    after = []
-    while going_on.live:
-        after += going_on.epoch()
-    for run in kept:
-        events = [event for event in [*before, *after] if event.key == run.key]
-        assert isinstance(events[-1], RunEnd)
-        assert_same(events, whole[run.key])
+    assert_goes_on(replace(COHORT, model="wae", batch_size=batch_size, declared={"alpha": 2.0}))
 
 
 def test_the_items_beyond_the_batch_size_are_never_seen(monkeypatch: pytest.MonkeyPatch) -> None:
