@@ -65,7 +65,7 @@ class Bench:
                 stderr=log,
             )
 
-    def wait(self, seconds: float = 180) -> int:
+    def wait(self, seconds: float = 600) -> int:
         """Waits for the orchestrator's end; returns its exit code."""
         assert self.process is not None
         return self.process.wait(seconds)

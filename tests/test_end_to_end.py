@@ -96,7 +96,7 @@ class Place:
         return process
 
     def end(self, process: "subprocess.Popen[str]", exit_code: int = 0) -> tuple[str, str]:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == exit_code, err
         assert "Traceback" not in err
         return out, err
