@@ -71,6 +71,7 @@ def test_the_example_is_validated_only_when_imported(here: Path) -> None:
     assert hint not in refused(here, model="qqq", imported=("--import", "my_ideas"))
 
 
+@pytest.mark.slow
 def test_an_installed_package_needs_no_option(
     here: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -128,6 +129,7 @@ def test_the_example_trains(here: Path) -> None:
     assert len(table) == 1 + 3
 
 
+@pytest.mark.slow
 def test_the_network_trains_in_both_places_and_its_field_is_swept(here: Path) -> None:
     done = mimsweep("--import", "my_network", "run", "networks.yaml", "--workers", "1")
     assert done.returncode == 0, done.stderr

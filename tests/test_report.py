@@ -125,6 +125,7 @@ def test_the_page_says_what_there_is_to_say(folder: Path) -> None:
     assert str(folder) not in text
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_again_and_on_the_parent_run(folder: Path) -> None:
     invoke("report", "small.yaml", "--output", "a.html")
     invoke("report", "small.yaml", "--output", "b.html")
@@ -136,6 +137,7 @@ def test_the_page_is_the_same_again_and_on_the_parent_run(folder: Path) -> None:
     assert tracking.artifact(parent, "none.html") is None
 
 
+@pytest.mark.slow
 def test_several_sweeps_and_one_without_runs(folder: Path) -> None:
     Path("other.yaml").write_text(SWEEP.replace("name: small", "name: other"))
     output = invoke("report", "small.yaml", "other.yaml")
@@ -146,6 +148,7 @@ def test_several_sweeps_and_one_without_runs(folder: Path) -> None:
     assert "no sweep has complete runs" in invoke("report", "other.yaml", code=2)
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_again(folder: Path) -> None:
     invoke("figures", "small.yaml", "--output", "a")
     invoke("figures", "small.yaml", "--output", "b", "--latent")

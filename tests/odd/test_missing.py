@@ -142,6 +142,7 @@ def test_runs_whose_weights_cannot_be_used_are_not_measured(
     assert mimsweep("results", "s.yaml").stdout == before
 
 
+@pytest.mark.slow
 def test_figures_and_report_do_without_what_is_lost_of_every_run(trained: Path) -> None:
     for path in artifacts(trained, WEIGHTS):
         delete(path)
@@ -166,6 +167,7 @@ def test_what_is_no_finite_number_is_not_drawn(trained: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_runs_without_losses_by_epoch_are_told(trained: Path) -> None:
     with closing(sqlite3.connect("mlflow.db")) as database, database:
         database.execute("DELETE FROM metrics WHERE key IN ('train_loss', 'test_loss')")
@@ -196,6 +198,7 @@ def test_a_run_of_a_search_whose_fields_were_edited_is_told(here: Path) -> None:
     assert found.stdout.count("\n") == 2
 
 
+@pytest.mark.slow
 def test_complete_runs_that_are_not_of_the_file_any_more_are_counted(here: Path) -> None:
     (here / "s.yaml").write_text(SWEEP)
     store_complete_runs()

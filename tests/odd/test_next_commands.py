@@ -65,6 +65,7 @@ def test_a_command_runs_in_any_thread(here: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "smoke: smoke, 12 runs\n")
 
 
+@pytest.mark.slow
 def test_a_home_behind_an_equals_sign(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(stored / "home"))
     (stored / "home").mkdir()

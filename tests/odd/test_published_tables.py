@@ -8,7 +8,7 @@ import pytest
 
 from mimsweep.dashboards.statistics.published import read_published
 from tests.odd.ending import SWEEP as SHORT_SWEEP
-from tests.odd.ending import store_complete_runs
+from tests.odd.ending import slow, store_complete_runs
 from tests.orchestrator.commands import mimsweep, refused
 
 SWEEP = """\
@@ -123,7 +123,7 @@ def test_what_is_wrong_is_told_with_line_and_column(case: str, here: Path) -> No
     assert sorted(os.listdir(here)) == ["a.csv", "a.yaml"]
 
 
-@pytest.mark.parametrize("model", ["$\\foo{$", "a$x$b$_$", "$5"])
+@pytest.mark.parametrize("model", ["$\\foo{$", *map(slow, ("a$x$b$_$", "$5"))])
 def test_a_published_model_is_no_tex(model: str, here: Path) -> None:
     (here / "s.yaml").write_text(f"{SHORT_SWEEP}published: a.csv\n")
     (here / "a.csv").write_text(GOOD.replace("vae", model))

@@ -236,6 +236,7 @@ def test_a_newer_schema_needs_a_newer_mlflow(database: Path) -> None:
     assert version(database) == "feedfacecafe"
 
 
+@pytest.mark.slow
 def test_artifacts_that_cannot_be_written_are_told_as_such(database: Path) -> None:
     Path("mlruns").write_text("somebody's file")
     Path("s.yaml").write_text(SWEEP.replace("1..2", "[1]"))

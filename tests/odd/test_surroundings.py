@@ -93,6 +93,7 @@ def test_figures_heed_nobodys_settings(folder: Path, stored: Path) -> None:
         ).read_bytes()
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_in_a_notebook_without_a_home(folder: Path) -> None:
     out, _ = told("figures", "s.yaml", environment={"MPLBACKEND": NOTEBOOK, **NOWHERE})
     assert out == "figures/s: 2 of 2 runs\n"

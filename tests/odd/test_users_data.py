@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mimsweep.orchestrator.tracking.writer import Tracking
+from tests.odd.ending import slow
 from tests.odd.test_users_code import program
 from tests.odd.users import DATA, SWEEP, changed, line_of, write
 from tests.orchestrator.commands import mimsweep, refused
@@ -129,8 +130,8 @@ def test_an_error_that_cannot_be_told_has_its_kind_and_place(users: Path) -> Non
     ("where", "line"),
     [
         ("# module", "import os; os.chdir('/')"),
-        ("# module", "import warnings; warnings.simplefilter('error')"),
-        ("# change", "import warnings; warnings.simplefilter('error')"),
+        slow("# module", "import warnings; warnings.simplefilter('error')"),
+        slow("# change", "import warnings; warnings.simplefilter('error')"),
     ],
 )
 def test_what_it_does_to_the_process_moves_no_store_and_ends_nothing(

@@ -22,6 +22,7 @@ WAITS = (
 )
 
 
+@pytest.mark.slow
 def test_an_artifact_folder_that_cannot_be_written_is_waited_for_and_told(here: Path) -> None:
     (here / "s.yaml").write_text(SWEEP)
     (here / "mlruns").touch()

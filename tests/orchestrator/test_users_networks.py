@@ -74,6 +74,7 @@ def results(file: Path) -> pd.DataFrame:
     return results_table(store.frame(sweep.name), sweep.runs)
 
 
+@pytest.mark.slow
 def test_they_are_trained_stored_measured_anew_and_drawn(mine: Path) -> None:
     file = mine / "few.yaml"
     planned = mimsweep("plan", file)

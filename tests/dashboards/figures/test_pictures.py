@@ -160,6 +160,7 @@ def test_an_inline_figure_can_change_its_colours_and_has_ids_of_its_own() -> Non
     assert all(part.startswith("s0-0-") for part in svg.split("url(#")[1:])
 
 
+@pytest.mark.slow
 def test_the_animation_has_a_frame_per_epoch(tmp_path: Path) -> None:
     films = {("MIM", ""): [scene(i) for i in range(4)], ("VAE", ""): [scene(i) for i in range(2)]}
     written = animate(films, "film", "of four epochs", tmp_path)

@@ -88,6 +88,7 @@ def test_a_process_that_does_not_stop_is_told(tmp_path: Path) -> None:
     assert f"`kill -KILL {process.pid}` ends it" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_orchestrator_elsewhere_is_asked_through_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def results(file: Path) -> pd.DataFrame:
     return results_table(store.frame(sweep.name), sweep.runs)
 
 
+@pytest.mark.slow
 def test_measured_anew_a_run_has_the_digits_of_its_training(here: Path) -> None:
     file = here / "few.yaml"
     file.write_text(SWEEP)
@@ -45,6 +46,7 @@ def test_measured_anew_a_run_has_the_digits_of_its_training(here: Path) -> None:
     assert profile.read_text() == kept
 
 
+@pytest.mark.slow
 def test_runs_of_an_old_store_get_what_is_measured_today(here: Path) -> None:
     file = old_store(here)
     was = pd.read_csv(here / "results.csv")
