@@ -90,7 +90,8 @@ def started(
         yield program
     finally:
         program.process.kill()
-        program.process.wait()
+        with program.process:  # closes its pipes, too: of a test that failed, others would suffer
+            pass
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
