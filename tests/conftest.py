@@ -11,6 +11,9 @@ from tests.wheel import install
 # Under `nohup` it is ignored, by all that tests start too, which are to end by it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Of MLflow's servers, whose job runners would take half a core each.
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -173,8 +173,9 @@ def test_a_signal_that_comes_while_the_command_line_loads_needs_no_traceback(
 @pytest.mark.parametrize("number", [signal.SIGINT, *map(slow, (signal.SIGTERM, signal.SIGHUP))])
 @pytest.mark.parametrize("served", [False, slow(True)])
 def test_pages_end_with_all_their_processes(
-    stored: Path, here: Path, number: int, served: bool
+    stored: Path, here: Path, number: int, served: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION")
     shutil.copy(stored / "mlflow.db", here)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -188,6 +189,7 @@ def test_pages_end_with_all_their_processes(
         process = psutil.Process(program.process.pid)
         until(answers if served else process.children)
         children = process.children(recursive=True)
+        assert not any("jobs" in " ".join(child.cmdline()) for child in children)
         time.sleep(1)
         assert program.stopped(number, number) == "mimsweep: interrupted"
     assert psutil.wait_procs(children, 3)[1] == []
