@@ -19,8 +19,8 @@ from mimsweep.dashboards.report.inline import inline_svg
 from mimsweep.dashboards.report.tables import means_table, runs_table
 from mimsweep.dashboards.statistics import wording
 from mimsweep.dashboards.statistics.bounds import with_bounds
+from mimsweep.dashboards.statistics.claims.claim import Judgement
 from mimsweep.dashboards.statistics.seeds import aggregate
-from mimsweep.dashboards.statistics.verdicts import Judgement
 
 _MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 

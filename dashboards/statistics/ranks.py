@@ -1,11 +1,11 @@
-"""Tests and effect sizes of ranks: Wilcoxon's, Holm's correction, Cliff's δ, Kendall's τ."""
+"""Tests and effect sizes of ranks: Wilcoxon's, Friedman's, corrections, Cliff's δ, Kendall's τ."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
+from scipy.stats import friedmanchisquare, kendalltau
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -15,6 +15,17 @@ def holm(p: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
         corrected[index] = largest
     return corrected
+
+
+def partial_conjunction(p: NDArray[np.float64], least: int) -> NDArray[np.float64]:
+    """Returns p that at least so many of the effects are there whose p are in the last axis.
+
+    (n − u + 1) p₍ᵤ₎ of the u-th smallest of n: Benjamini and Heller 2008, Biometrics 64:1215, by
+    Bonferroni's inequality, so whatever the dependence. Of all n it is the largest p, of one
+    Bonferroni's.
+    """
+    count = p.shape[-1]
+    return np.minimum(1.0, (count - least + 1) * np.sort(p, axis=-1)[..., least - 1])
 
 
 def signed_rank(differences: NDArray[np.float64]) -> float:
@@ -34,6 +45,13 @@ def signed_rank(differences: NDArray[np.float64]) -> float:
         shifted[rank:] = chances[: len(chances) - rank]
         chances = (chances + shifted) / 2
     return float(min(1.0, chances[observed:].sum()))
+
+
+def friedman(values: NDArray[np.float64]) -> float:
+    """Returns p of Friedman's test that columns differ, within rows; (N, k) of k ≥ 3."""
+    if not len(values) or (values == values[:, :1]).all():
+        return 1.0
+    return float(friedmanchisquare(*values.T).pvalue)
 
 
 def cliffs_delta(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

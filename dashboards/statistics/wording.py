@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mimsweep.dashboards.drawing import style
-from mimsweep.dashboards.statistics.verdicts import Claim, Judgement
+from mimsweep.dashboards.statistics.claims.claim import Claim, Judgement
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -28,11 +28,13 @@ def cell_text(judgement: Judgement) -> str:
     cell = judgement.decisive
     if cell is None:
         return ""
-    which = "decided" if judgement.verdict == "fails" else "weakest"
+    needed = judgement.claim.holds_in
+    weakest = f"weakest of {needed[0]}" if needed else "weakest"
+    which = "decided" if judgement.verdict == "fails" else weakest
     where = f"{which} at {fields(cell.fields)}: " if cell.fields else ""
     effect = (
         "Kendall\N{RIGHT SINGLE QUOTATION MARK}s τ"
-        if judgement.claim.along
+        if judgement.claim.along or judgement.claim.ranks
         else "Cliff\N{RIGHT SINGLE QUOTATION MARK}s δ"
     )
     kind = "change" if judgement.claim.along else "difference"
@@ -50,15 +52,27 @@ def _metrics(claim: Claim) -> str:
 
 def claim_text(claim: Claim) -> str:
     """Returns what is compared: `mi: model = mim greater than model = vae, where z_dim >= 4`."""
-    if claim.along:
+    if claim.ranks:
+        text = f"{claim.metric} ranks {claim.over} {' > '.join(map(style.value, claim.ranks))}"
+    elif claim.along:
         text = f"{claim.metric} {'rises' if claim.sign > 0 else 'falls'} with {claim.along}"
     else:
         other = fields(claim.than) if isinstance(claim.than, Mapping) else style.value(claim.than)
-        way = "greater" if claim.sign > 0 else "less"
         of_other = f"{claim.than_metric} of {other}" if claim.than_metric else other
-        text = f"{claim.metric} of {fields(claim.group)} {way} than {of_other}"
+        text = f"{claim.metric} of {fields(claim.group)} {_relation(claim)} {of_other}"
     where = " and ".join(f"{name} {op} {style.value(value)}" for name, op, value in claim.where)
-    return f"{text}, where {where}" if where else text
+    text = f"{text}, where {where}" if where else text
+    return (
+        f"{text}, in {claim.holds_in[0]} of {claim.holds_in[1]} cells" if claim.holds_in else text
+    )
+
+
+def _relation(claim: Claim) -> str:
+    margin = style.value(claim.margin).replace("-", MINUS)
+    if claim.sign == 0:
+        return f"within {margin} of"
+    way = "greater" if claim.sign > 0 else "less"
+    return f"{way} by {margin} than" if claim.margin else f"{way} than"
 
 
 def p_text(judgement: Judgement) -> str:

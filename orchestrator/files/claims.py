@@ -1,11 +1,17 @@
 """Claims of a sweep file: the sentences that `mimsweep verify` judges, and the form they take.
 
 A claim compares a metric of two groups of runs, or one metric of the one with another of the other,
-or of one group with a number, or says that it falls or rises with a field:
+or of one group with a number, or says that it falls or rises with a field. With `of` a comparison
+says by how much: at least (`greater_by`, `less_by`; of a negative number, "no worse than"), or at
+most (`within`). `ranks` lists values of the field `over` (the model, if it isn't said) from that of
+the greatest metric to that of the least. `holds_in` asks it of so many of the cells only:
 
     - {claim: MIM keeps more, metric: mi, greater: {model: mim}, than: {model: vae}, where: z_dim >= 4}
     - {claim: VAE loses MI, metric: mi, falls_with: z_dim, where: model = vae and z_dim >= 4}
     - {claim: for sure, metric: mi_lower, greater: {model: mim}, than: {model: vae}, than_metric: mi_upper}
+    - {claim: by far, metric: mi, of: {model: mim}, greater_by: 0.5, than: {model: vae}}
+    - {claim: as likely, metric: nll, of: {model: mim}, within: 0.1, than: {model: vae}, holds_in: 9 of 10 cells}
+    - {claim: in this order, metric: mi, ranks: [mim, vae, ae], over: model}
 
 `where` chooses the runs: comparisons `field op value` joined by `and`, with the operators
 = != < <= > >=. It is cut into tokens and compared; nothing in it is ever executed.
@@ -13,14 +19,32 @@ or of one group with a number, or says that it falls or rises with a field:
 
 import math
 import re
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationInfo,
+    model_validator,
+)
 
 from mimsweep.orchestrator.files.fields import check_name, types_of
 from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.spec import one_of, shown
 from mimsweep.orchestrator.metrics import TABLE_METRICS
+
+_FEWEST = 3  # values that are ranked
+_BY = ("greater_by", "less_by", "within")
+_FORMS = ("greater", "less", *_BY, "falls_with", "rises_with", "ranks")
+
+_ON_SEEDS = (
+    "runs of the same seed are compared, so a claim can't be on seeds; choose some with `where`, "
+    "for example where: seed <= 5"
+)
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 
@@ -31,6 +55,8 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<op>[=!<>]=|[=<>]) | (?P<quoted>"[^"]*"|'[^']*') | (?P<word>[^\s=!<>"']+))""",
     re.VERBOSE,
 )
+
+_CELLS = re.compile(r"(\d{1,6}) of (\d{1,6}) cells")
 
 
 def parse_where(text: str) -> tuple[Condition, ...]:
@@ -58,6 +84,19 @@ def parse_where(text: str) -> tuple[Condition, ...]:
     for condition in conditions:
         _check(*condition)
     return tuple(conditions)
+
+
+def parse_cells(text: object) -> tuple[int, int]:
+    """Returns k and n of a `holds_in`.
+
+    Raises:
+        ValueError: it is not `k of n cells`, with k from 1 to n.
+    """
+    match = _CELLS.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        allowed = "it must say of how many, for example 9 of 10 cells"
+        raise ValueError(f"{shown(text)} is not allowed; {allowed}")
+    return int(match[1]), int(match[2])
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -105,6 +144,21 @@ def _group_or_number(value: object) -> Any:  # noqa: ANN401
     raise ValueError(f"{shown(value)} is not allowed; {text}")
 
 
+def _ranks(values: object, info: ValidationInfo) -> tuple[Any, ...]:
+    if not isinstance(values, list) or len(values) < _FEWEST:
+        allowed = f"it must be a list of {_FEWEST} values or more"
+        raise ValueError(f"{shown(values)} is not allowed; {allowed}")
+    for index, value in enumerate(values):
+        _check(info.data.get("over") or "model", "=", value)
+        if value in values[:index]:
+            raise ValueError(f"{shown(value)} is listed twice")
+    return tuple(values)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _where(text: str) -> str:
     parse_where(text)
     return text
@@ -134,24 +188,35 @@ class Claim(BaseModel):
     metric: MetricName
     greater: Group | None = None
     less: Group | None = None
+    of: Group | None = None
+    greater_by: FiniteFloat | None = None
+    less_by: FiniteFloat | None = None
+    within: Annotated[FiniteFloat, Field(gt=0)] | None = None
     than: Annotated[Any, AfterValidator(_group_or_number)] = None
     than_metric: MetricName | None = None
     falls_with: SpecField | None = None
     rises_with: SpecField | None = None
+    over: SpecField | None = None
+    ranks: Annotated[Any, AfterValidator(_ranks)] = None
     where: Annotated[str, AfterValidator(_where)] = ""
+    holds_in: Annotated[Any, AfterValidator(parse_cells)] = None
 
     @model_validator(mode="after")
     def _one_form(self) -> "Claim":
-        given = [
-            name
-            for name in ("greater", "less", "falls_with", "rises_with")
-            if getattr(self, name) is not None
-        ]
+        given = [name for name in _FORMS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise ValueError(f"give one of greater, less, falls_with, rises_with; there is {found}")
-        if (given[0] in ("greater", "less")) != (self.than is not None):
-            raise ValueError("`than` goes with greater and less, and they with it")
+            raise ValueError(f"give one of {', '.join(_FORMS)}; there is {found}")
+        form = given[0]
+        if (form in _BY) != (self.of is not None):
+            raise ValueError(f"`of` goes with {_listed(_BY)}, and they with it")
+        compared = ("greater", "less", *_BY)
+        if (form in compared) != (self.than is not None):
+            raise ValueError(f"`than` goes with {_listed(compared)}, and they with it")
+        if self.over and form != "ranks":
+            raise ValueError("`over` goes with ranks")
+        if self.over == "seed":
+            raise ValueError(_ON_SEEDS)
         if self.than_metric and not isinstance(self.than, dict):
             raise ValueError("`than_metric` goes with a `than` that chooses runs")
         along = self.falls_with or self.rises_with
@@ -162,15 +227,12 @@ class Claim(BaseModel):
 
     def _check_pairs(self) -> None:
         """Refuses what no pair of runs of one seed can decide, however many seeds there are."""
-        one, other = self.greater or self.less or {}, self.than
+        one, other = self.greater or self.less or self.of or {}, self.than
         seeds = {
             group["seed"] for group in (one, other) if isinstance(group, dict) and "seed" in group
         }
         if "seed" in (self.falls_with, self.rises_with) or len(seeds) > 1:
-            raise ValueError(
-                "runs of the same seed are compared, so a claim can't be on seeds; choose some "
-                "with `where`, for example where: seed <= 5"
-            )
+            raise ValueError(_ON_SEEDS)
         if one == other and self.than_metric in (None, self.metric):
             raise ValueError("the group after `than` is the same, so nothing is compared")
 
@@ -180,10 +242,30 @@ class Claim(BaseModel):
         return parse_where(self.where)
 
     @property
+    def ranked(self) -> str | None:
+        """The field whose values it ranks."""
+        return (self.over or "model") if self.ranks else None
+
+    @property
+    def sign(self) -> Literal[1, 0, -1]:
+        """1 where more is claimed, a rise or ranks, −1 where less or a fall, 0 where neither."""
+        if self.within is not None:
+            return 0
+        more = (self.greater, self.greater_by, self.rises_with, self.ranks)
+        return 1 if any(given is not None for given in more) else -1
+
+    @property
+    def margin(self) -> float:
+        """By how much at least, or at most."""
+        return self.greater_by or self.less_by or self.within or 0.0
+
+    @property
     def fields(self) -> set[str]:
         """The fields that it names."""
         groups = [
-            group for group in (self.greater, self.less, self.than) if isinstance(group, dict)
+            group
+            for group in (self.greater, self.less, self.of, self.than)
+            if isinstance(group, dict)
         ]
-        along = filter(None, (self.falls_with, self.rises_with))
+        along = filter(None, (self.falls_with, self.rises_with, self.ranked))
         return {*(field for field, _, _ in self.conditions), *along}.union(*groups)

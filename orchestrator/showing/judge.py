@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from mimsweep.dashboards.statistics import verdicts as statistics
-from mimsweep.dashboards.statistics.verdicts import Cell, Judgement
+from mimsweep.dashboards.statistics.claims import claim as claims
+from mimsweep.dashboards.statistics.claims.claim import Cell, Judgement
 from mimsweep.dashboards.statistics.wording import cell_text
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim
@@ -82,20 +83,27 @@ def to_lines(judgement: Judgement) -> list[str]:
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(cell).items() if name != "seeds"} | {
+        "pairs": cell.pairs
+    }
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in vars(cell).items()
+        for name, value in shown.items()
     }
 
 
-def _claim(claim: Claim) -> statistics.Claim:
-    return statistics.Claim(
+def _claim(claim: Claim) -> claims.Claim:
+    return claims.Claim(
         text=claim.claim,
         metric=claim.metric,
-        sign=1 if claim.greater is not None or claim.rises_with is not None else -1,
-        group=claim.greater or claim.less or {},
+        sign=claim.sign,
+        group=claim.greater or claim.less or claim.of or {},
         than=claim.than,
         along=claim.falls_with or claim.rises_with,
         where=claim.conditions,
         than_metric=claim.than_metric,
+        margin=claim.margin,
+        holds_in=claim.holds_in,
+        ranks=claim.ranks or (),
+        over=claim.ranked or "",
     )

@@ -22,7 +22,7 @@ from mimsweep.orchestrator.tracking.runs import RunState, Status
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mimsweep.dashboards.statistics.verdicts import Judgement
+    from mimsweep.dashboards.statistics.claims.claim import Judgement
 
 _COUNTED: tuple[Status, ...] = ("FINISHED", "FAILED", "RUNNING", "KILLED")
 

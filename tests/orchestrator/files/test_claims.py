@@ -77,11 +77,13 @@ def test_a_bad_where_is_refused_and_never_executed(text: str, sentence: str) -> 
         ),
         (
             "claims:\n- {claim: c, metric: mi}\n",
-            "4:3: claims: give one of greater, less, falls_with, rises_with; there is none",
+            "4:3: claims: give one of greater, less, greater_by, less_by, within, falls_with, "
+            "rises_with, ranks; there is none",
         ),
         (
             "claims:\n- {claim: c, metric: mi, greater: {model: mim}}\n",
-            "4:3: claims: `than` goes with greater and less, and they with it",
+            "4:3: claims: `than` goes with greater, less, greater_by, less_by and within, "
+            "and they with it",
         ),
         (
             "claims:\n- {claim: c, metric: mi, greater: {model: mim}, than: 1, than_metric: nll}\n",
@@ -106,6 +108,69 @@ def test_a_bad_where_is_refused_and_never_executed(text: str, sentence: str) -> 
         (
             "claims:\n- {claim: c, metric: mi, falls_with: z_dim, where: z_dim}\n",
             "4:52: claims.where: 'z_dim' is not made of comparisons",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, greater_by: 1, than: 2}\n",
+            "4:3: claims: `of` goes with greater_by, less_by and within, and they with it",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, greater: {model: mim}, within: 1, than: 2}\n",
+            "4:3: claims: give one of greater, less, greater_by, less_by, within, falls_with, "
+            "rises_with, ranks; there is greater and within",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, of: {model: mim}, within: 0, than: 2}\n",
+            "4:52: claims.within: 0 is not allowed; it must be greater than 0",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, of: {model: mim}, less_by: .nan, than: 2}\n",
+            "4:53: claims.less_by: nan is not allowed; it must be a finite number",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, of: {model: mim}, within: a bit, than: 2}\n",
+            "4:52: claims.within: 'a bit' is not allowed; it must be a number",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, of: {modl: mim}, within: 1, than: 2}\n",
+            "4:30: claims.of: 'modl' is not a field; did you mean model?",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, falls_with: z_dim, holds_in: 9}\n",
+            "4:55: claims.holds_in: 9 is not allowed; it must say of how many, for example "
+            "9 of 10 cells",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, falls_with: z_dim, holds_in: 11 of 10 cells}\n",
+            "4:55: claims.holds_in: '11 of 10 cells' is not allowed",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, ranks: [mim, vae]}\n",
+            "4:33: claims.ranks: ['mim', 'vae'] is not allowed; it must be a list of 3 values or "
+            "more",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, ranks: [mim, vae, mim]}\n",
+            "4:33: claims.ranks: 'mim' is listed twice",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, ranks: [2, 4, 8]}\n",
+            "4:33: claims.ranks: 2 can't be compared with model, which is text",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, ranks: [2, 4, eight], over: z_dim}\n",
+            "4:33: claims.ranks: 'eight' can't be compared with z_dim, which is a number",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, ranks: [2, 4, 8], over: z_dims}\n",
+            "4:50: claims.over: 'z_dims' is not a field; did you mean z_dim?",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, ranks: [1, 2, 3], over: seed}\n",
+            "4:3: claims: runs of the same seed are compared",
+        ),
+        (
+            "claims:\n- {claim: c, metric: mi, falls_with: z_dim, over: model}\n",
+            "4:3: claims: `over` goes with ranks",
         ),
         ("published: nowhere.csv\n", "3:12: published: no such file: "),
     ],

@@ -10,26 +10,32 @@ import numpy as np
 import pandas as pd
 
 
-def paired_rows(
-    group: pd.DataFrame, other: pd.DataFrame, but: set[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """Returns each run of a group beside the one it is compared with, and the fields of the cells.
+def joined_rows(groups: Sequence[pd.DataFrame], but: set[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Returns each run of a group beside those it is compared with, and the fields of the cells.
 
     A field that differs between the groups but not within them follows from the group. One that a
-    whole group lacks makes a cell of each value that the other has, against the same runs.
+    whole group lacks makes a cell of each value that the others have, against the same runs.
 
     Args:
-        group: the runs that a claim is on.
-        other: those they are compared with, whose columns end in `_other`.
+        groups: the runs that a claim is on, and those they are compared with; the columns `_value`
+            and `_there` of the i-th, from 0, end in `_i`.
         but: fields that make no cells, the seed among them.
     """
-    fields = varying([group, other], but)
-    lacked = [f for f in fields if group[f].isna().all() or other[f].isna().all()]
-    shared = [f for f in fields if f not in lacked]
-    both = group.merge(other, on=[*shared, "seed"], suffixes=("", "_other"))
-    for f in lacked:
-        both[f] = both[f].where(both[f].notna(), both[f"{f}_other"])
-    return both, fields
+    fields = varying(groups, but)
+    joined = _numbered(groups[0], fields, 0)
+    for index, group in enumerate(groups[1:], start=1):
+        other = _numbered(group, fields, index)
+        lacked = [f for f in fields if joined[f].isna().all() or other[f].isna().all()]
+        shared = [f for f in fields if f not in lacked]
+        joined = joined.merge(other, on=[*shared, "seed"], suffixes=("", "_other"))
+        for f in lacked:
+            joined[f] = joined[f].where(joined[f].notna(), joined.pop(f"{f}_other"))
+    return joined, fields
+
+
+def _numbered(group: pd.DataFrame, fields: list[str], index: int) -> pd.DataFrame:
+    kept = group[[*fields, "seed", "_value", "_there"]]
+    return kept.rename(columns={name: f"{name}_{index}" for name in ("_value", "_there")})
 
 
 def varying(groups: Sequence[pd.DataFrame], but: set[str]) -> list[str]:
