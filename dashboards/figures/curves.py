@@ -17,8 +17,7 @@ from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.drawing.axes import distinct, is_number, looks_in, set_ticks, spans_decades
 from mimsweep.dashboards.drawing.canvas import replace, save, styled, wrapped
 from mimsweep.dashboards.figures.band import Band, explained
-from mimsweep.dashboards.figures.means import draw_means
-from mimsweep.dashboards.figures.overlay import draw_published
+from mimsweep.dashboards.figures.means import draw_means, draw_published
 from mimsweep.dashboards.statistics.bounds import beside, stored
 from mimsweep.dashboards.statistics.seeds import aggregate, facets, spec_fields
 

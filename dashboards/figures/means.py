@@ -1,4 +1,7 @@
-"""Means with their intervals: points, joined where the horizontal axis is a number."""
+"""Means with their intervals: points, joined where the horizontal axis is a number.
+
+Published ones are behind ours: in grey, with the marker and the dashes of their model.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from mimsweep.dashboards.drawing import style
+from mimsweep.dashboards.drawing.axes import distinct
 
 _FAINT = 0.6  # width of the lines, in points, where they must not pass for what is sought
 
@@ -47,4 +51,29 @@ def draw_means(
             elinewidth=1.0,
             capsize=2.5,
             zorder=4,  # above the white edge of its own marker
+        )
+
+
+def draw_published(axes: Axes, points: pd.DataFrame) -> None:
+    """Draws the published points of one metric, with their spread where it is known.
+
+    Args:
+        axes: where.
+        points: rows of `published.read_published`.
+    """
+    for model, look in style.looks("model", distinct(points["model"])).items():
+        rows = points[points["model"] == model].sort_values("x")
+        grey = style.grey(look)
+        axes.errorbar(
+            rows["x"],
+            rows["mean"],
+            yerr=rows["spread"].fillna(0.0),
+            color=grey.colour,
+            marker=grey.marker,
+            markeredgecolor="white",
+            linestyle=(0, grey.dashes) if grey.dashes else "-",
+            linewidth=1.1,
+            elinewidth=1.0,
+            capsize=2.5,
+            zorder=1.5,
         )

@@ -144,6 +144,7 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "reason": judgement.reason,
         "numbers": wording.cell_text(judgement),
         "p": wording.p_text(judgement),
+        "forecast": wording.forecast_text(judgement),
         "pairs": judgement.pairs,
     }
 

@@ -38,13 +38,18 @@ def signed_rank(differences: NDArray[np.float64]) -> float:
     # Doubled, because ranks of ties are halves.
     signed = np.rint(2 * ranks[differences != 0]).astype(int)
     observed = np.rint(2 * ranks[differences > 0]).astype(int).sum()
-    chances = np.zeros(signed.sum() + 1)
+    return float(min(1.0, sums_of_ranks(signed)[observed:].sum()))
+
+
+def sums_of_ranks(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns the chance of each sum, from 0, of the ranks whose sign is positive, each by half."""
+    chances = np.zeros(ranks.sum() + 1)
     chances[0] = 1.0
-    for rank in signed:
+    for rank in ranks:
         shifted = np.zeros_like(chances)
         shifted[rank:] = chances[: len(chances) - rank]
         chances = (chances + shifted) / 2
-    return float(min(1.0, chances[observed:].sum()))
+    return chances
 
 
 def friedman(values: NDArray[np.float64]) -> float:

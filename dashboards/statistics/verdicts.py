@@ -21,12 +21,15 @@ whose runs are not all there.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
-from mimsweep.dashboards.statistics.claims.claim import Cell, Claim, Judgement, Verdict
+from mimsweep.dashboards.statistics.claims.claim import Cell, Claim, Forecast, Judgement, Verdict
 from mimsweep.dashboards.statistics.claims.forms import in_cells, smallest_factor
 from mimsweep.dashboards.statistics.claims.measured import cells_of
+from mimsweep.dashboards.statistics.claims.power import FEWEST, Levels, seeds_to_decide
 from mimsweep.dashboards.statistics.ranks import holm
 
 ALPHA = 0.05
@@ -43,16 +46,12 @@ def judge(claims: Sequence[Claim], planned: pd.DataFrame, runs: pd.DataFrame) ->
     tested = [cells_of(claim, planned, runs) for claim in claims]
     p = [_tested(claim, cells) for claim, cells in zip(claims, tested, strict=True)]
     holds, fails = (holm(each) for each in zip(*p, strict=True)) if p else ([], [])
-    return [
-        Judgement(
-            claim,
-            *(_unmeasured(claim, runs) or _verdict(claim, cells, p, q, len(claims))),
-            p,
-            q,
-            (*cells,),
-        )
-        for claim, cells, p, q in zip(claims, tested, holds, fails, strict=True)
+    found = [
+        _judged(claim, cells, runs, each, len(claims))
+        for claim, cells, *each in zip(claims, tested, holds, fails, strict=True)
     ]
+    levels = Levels(*(_level(found, verdict) for verdict in ("holds", "fails")))
+    return [replace(each, forecast=_forecast(each, levels)) for each in found]
 
 
 def seeds_needed(times: int) -> int:
@@ -67,7 +66,11 @@ def _tested(claim: Claim, cells: Sequence[Cell]) -> tuple[float, float]:
     """Returns p that it holds and that it fails, before Holm's correction."""
     if _other_cells(claim, cells):
         return 1.0, 1.0
-    return in_cells(claim, [(cell.p_holds, cell.p_fails) for cell in cells])
+    if not cells:
+        return 1.0, 1.0
+    holds, fails = np.array([(cell.p_holds, cell.p_fails) for cell in cells]).T
+    p_holds, p_fails = in_cells(claim, holds, fails)
+    return float(p_holds), float(p_fails)
 
 
 def _other_cells(claim: Claim, cells: Sequence[Cell]) -> bool:
@@ -75,25 +78,32 @@ def _other_cells(claim: Claim, cells: Sequence[Cell]) -> bool:
     return claim.holds_in is not None and claim.holds_in[1] != len(cells)
 
 
-def _unmeasured(claim: Claim, runs: pd.DataFrame) -> tuple[Verdict, str] | None:
-    """Returns the verdict on a claim about a metric that no run has, as those of old stores."""
+def _judged(
+    claim: Claim, cells: Sequence[Cell], runs: pd.DataFrame, p: Sequence[float], claims: int
+) -> Judgement:
+    verdict, reason = "undecided", _unmeasured(claim, runs) or _incomplete(claim, cells)
+    if not reason:
+        verdict, reason = _verdict(claim, cells, *p, claims)
+    return Judgement(claim, verdict, reason, *p, tuple(cells))
+
+
+def _unmeasured(claim: Claim, runs: pd.DataFrame) -> str:
+    """Returns that a claim is about a metric that no run has, as those of old stores."""
     lacking = [m for m in claim.metrics if m not in runs.columns or runs[m].isna().all()]
     if runs.empty or not lacking:
-        return None
-    return "undecided", f"no run has {lacking[0]}; `mimsweep measure` measures runs anew"
+        return ""
+    return f"no run has {lacking[0]}; `mimsweep measure` measures runs anew"
 
 
-def _verdict(
-    claim: Claim, cells: Sequence[Cell], p_holds: float, p_fails: float, claims: int
-) -> tuple[Verdict, str]:
+def _incomplete(claim: Claim, cells: Sequence[Cell]) -> str:
+    """Returns what is missing that a claim speaks of; empty if nothing is."""
     if not cells:
         what = "is what it speaks of"
         if claim.along:
             what = f"is, with another value of {claim.along}, beside one that it speaks of"
-        return "undecided", f"no run of the sweep {what}"
-    least, count = claim.holds_in or (len(cells), len(cells))
-    if _other_cells(claim, cells):
-        return "undecided", f"it speaks of {count} cells, and the sweep has {len(cells)}"
+        return f"no run of the sweep {what}"
+    if claim.holds_in and _other_cells(claim, cells):
+        return f"it speaks of {claim.holds_in[1]} cells, and the sweep has {len(cells)}"
     total = sum(cell.planned for cell in cells)
     not_finite = sum(cell.not_finite for cell in cells)
     missing = total - not_finite - sum(cell.pairs for cell in cells)
@@ -101,8 +111,13 @@ def _verdict(
     if not_finite:
         what = f"{' or '.join(claim.metrics)} is no finite number"
         lacking.append(f"{what} in {not_finite} of {total} pairs")
-    if lacking:
-        return "undecided", ", and ".join(lacking)
+    return ", and ".join(lacking)
+
+
+def _verdict(
+    claim: Claim, cells: Sequence[Cell], p_holds: float, p_fails: float, claims: int
+) -> tuple[Verdict, str]:
+    least, count = claim.holds_in or (len(cells), len(cells))
     if p_holds <= ALPHA:
         where = f"{least} of {count} cells at least" if claim.holds_in else "every cell"
         return "holds", f"as claimed in {where}"
@@ -122,3 +137,18 @@ def _too_few(claim: Claim, cells: Sequence[Cell], claims: int) -> str:
         return ""
     among = f"among {claims} claims it needs" if claims > 1 else "it needs"
     return f": {among} {needed} seeds at least"
+
+
+def _level(judgements: Sequence[Judgement], verdict: Verdict) -> float:
+    """Returns the level that Holm's correction leaves the next claim to get a verdict."""
+    return ALPHA / max(1, sum(each.verdict != verdict for each in judgements))
+
+
+def _forecast(judgement: Judgement, levels: Levels) -> Forecast | None:
+    claim, cells = judgement.claim, judgement.cells
+    if judgement.verdict != "undecided" or _incomplete(claim, cells):
+        return None
+    seeds = [np.array(cell.seeds) for cell in cells]
+    if min(map(len, seeds)) < FEWEST:
+        return None
+    return Forecast(seeds_to_decide(claim, seeds, levels))

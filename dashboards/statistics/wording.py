@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.statistics.claims.claim import Claim, Judgement
+from mimsweep.dashboards.statistics.claims.power import MOST
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -43,6 +44,15 @@ def cell_text(judgement: Judgement) -> str:
         f"{where}{kind} of {_metrics(judgement.claim)} {number(cell.difference)}{interval}, "
         f"{effect} {number(cell.delta, 2)}, n = {cell.pairs}"
     )
+
+
+def forecast_text(judgement: Judgement) -> str:
+    """Returns with how many seeds an undecided claim would be decided; empty where not known."""
+    if judgement.forecast is None:
+        return ""
+    if (seeds := judgement.forecast.seeds) is None:
+        return f"if others are like these, more than {MOST} seeds would be needed to decide it"
+    return f"if others are like these, {seeds} seeds in all would decide it 4 times in 5"
 
 
 def _metrics(claim: Claim) -> str:

@@ -34,15 +34,16 @@ def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
             published=study.published,
             **study.axes,
         )
-        for stem, figure in {**study.others(), "durations": study.durations()}.items():
+        others = {**study.others(), **study.rankings(), "durations": study.durations()}
+        for stem, figure in others.items():
             canvas.save(figure, folder, stem)
         more = _draw_latent(study, folder, data_dir) if latent else []
-    others = [study.others_line] if study.others_line else []
+    more_lines = [study.others_line] if study.others_line else []
     if left_out := len(study.table) - len(study.drawn):
         axes = (study.axes["x"], study.axes["hue"])
         lacking = " or ".join(axis for axis in axes if study.table[axis].isna().any())
-        others.append(f"{sweep.name}: {left_out} runs have no {lacking}, and are not drawn")
-    return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *others, *more]
+        more_lines.append(f"{sweep.name}: {left_out} runs have no {lacking}, and are not drawn")
+    return [f"{folder}: {len(study.table)} of {len(sweep.runs)} runs", *more_lines, *more]
 
 
 def _draw_latent(study: Study, folder: Path, data_dir: Path) -> list[str]:

@@ -4,12 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mimsweep.dashboards.statistics import verdicts as statistics
 from mimsweep.dashboards.statistics.claims import claim as claims
 from mimsweep.dashboards.statistics.claims.claim import Cell, Judgement
-from mimsweep.dashboards.statistics.wording import cell_text
+from mimsweep.dashboards.statistics.claims.ranking import ranking
+from mimsweep.dashboards.statistics.wording import cell_text, forecast_text
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims import Claim
 from mimsweep.orchestrator.files.fields import FOUND_FIELDS
@@ -63,7 +65,8 @@ def to_json(sweep: Sweep, judgements: Sequence[Judgement]) -> dict[str, Any]:
                 "not_finite": each.not_finite,
                 "p_holds": each.p_holds,
                 "p_fails": each.p_fails,
-                "cells": [_cell_json(cell) for cell in each.cells],
+                "seeds_to_decide": each.forecast.seeds if each.forecast else None,
+                "cells": [_cell_json(each.claim, cell) for cell in each.cells],
             }
             for each in judgements
         ],
@@ -79,16 +82,31 @@ def to_lines(judgement: Judgement) -> list[str]:
     lines = [head, f"          {judgement.reason}; {numbers}; {p}"]
     if judgement.decisive:
         lines.append(f"          {cell_text(judgement)}")
+    if told := forecast_text(judgement):
+        lines.append(f"          {told}")
     return lines
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
-    shown = {name: value for name, value in vars(cell).items() if name != "seeds"} | {
-        "pairs": cell.pairs
-    }
-    return {
+def _cell_json(claim: claims.Claim, cell: Cell) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(cell).items() if name != "seeds"}
+    told: dict[str, Any] = {
         name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in shown.items()
+        for name, value in {**shown, "pairs": cell.pairs}.items()
+    }
+    return {**told, "ranking": _ranking_json(claim, cell)} if claim.ranks else told
+
+
+def _ranking_json(claim: claims.Claim, cell: Cell) -> dict[str, Any] | None:
+    if not cell.pairs:
+        return None
+    found, values = ranking(np.array(cell.seeds)), claim.ranks
+    return {
+        "mean_ranks": [
+            {"value": value, "rank": rank}
+            for value, rank in zip(values, found.mean_ranks, strict=True)
+        ],
+        "friedman": found.friedman,
+        "pairs": [{"values": [values[i], values[j]], "p": p} for (i, j), p in found.pairs.items()],
     }
 
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pandas as pd
 
+from mimsweep.dashboards.drawing.canvas import title_of
 from mimsweep.dashboards.figures.latent import latent_figure
 from mimsweep.dashboards.report.page import Failure, Picture, Section, alt_of_curves
 from mimsweep.orchestrator.showing.images import image_figures
-from mimsweep.orchestrator.showing.judge import judge
 from mimsweep.orchestrator.showing.latent import picked, scenes_of
 from mimsweep.orchestrator.tracking.runs import Invocation
 
@@ -67,7 +67,7 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
         planned=planned,
         runs=study.table,
         pictures=[] if empty else pictures,
-        judgements=judge(sweep, study.complete),
+        judgements=study.judgements,
         failures=failures,
         links={run_id: f"{pages}{run_id}" for run_id in study.table["run_id"]} if pages else {},
         **axes,
@@ -99,6 +99,10 @@ def own_pictures(study: Study, data_dir: Path) -> list[Picture]:
         dataset = stem.removeprefix(key).removeprefix("_")
         title = f"{_TITLES[key]} of {dataset}" if dataset else _TITLES[key]
         alt = f"{_ALTS[key]} {axes['x']} by {axes['hue']}."
+        pictures.append(Picture(title, figure, alt))
+    for figure in study.rankings().values():
+        title = f"Critical differences: {title_of(figure).removeprefix(f'{name}: ')}"
+        alt = "Mean ranks in each cell; those that can't be told apart are joined by a bar."
         pictures.append(Picture(title, figure, alt))
     return pictures
 

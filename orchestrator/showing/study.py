@@ -20,13 +20,16 @@ from mimsweep.dashboards.figures.kl import kl_profile, runs_profiled
 from mimsweep.dashboards.figures.learning import learning_curves
 from mimsweep.dashboards.figures.panels import runs_drawn
 from mimsweep.dashboards.figures.plane import rate_distortion
+from mimsweep.dashboards.figures.ranks import critical_difference
 from mimsweep.dashboards.figures.strips import strips
+from mimsweep.dashboards.statistics.claims.claim import Judgement
 from mimsweep.dashboards.statistics.published import read_published
 from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.metrics import TABLE_METRICS
+from mimsweep.orchestrator.showing.judge import judge
 from mimsweep.orchestrator.showing.table import fields_of, methods, results_table
 from mimsweep.orchestrator.tracking.artifacts import Artifacts
 from mimsweep.orchestrator.tracking.runs import IDENTITY, PROFILE
@@ -94,6 +97,11 @@ class Study:
         """The published points, if the sweep names some."""
         return read_published(self.sweep.published) if self.sweep.published else None
 
+    @cached_property
+    def judgements(self) -> list[Judgement]:
+        """The verdict on each claim."""
+        return judge(self.sweep, self.complete)
+
     @property
     def others_line(self) -> str:
         """A line on complete runs that are not of the sweep's file; empty if there are none."""
@@ -150,6 +158,18 @@ class Study:
             run_id: self.artifacts.get(names[run_id], run_id, PROFILE, _profile) for run_id in asked
         }
         return {run_id: profile for run_id, profile in found.items() if profile is not None}
+
+    def rankings(self) -> dict[str, Figure]:
+        """Returns the critical-difference diagram of each claim on ranks, by name."""
+        if not any(claim.ranks for claim in self.sweep.claims):
+            return {}
+        ranked = [each for each in self.judgements if each.claim.ranks]
+        drawn = {}
+        for index, each in enumerate(ranked, start=1):
+            figure = critical_difference(each, f"{self.sweep.name}: {each.claim.text}")
+            if figure:
+                drawn["ranks" if len(ranked) == 1 else f"ranks_{index}"] = figure
+        return drawn
 
     def durations(self) -> Figure:
         """Returns the picture of how long the runs took, which a report has in its table."""

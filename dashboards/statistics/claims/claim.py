@@ -83,8 +83,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """With how many seeds an undecided claim would be decided; None if more than were tried."""
+
+    seeds: int | None
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """The verdict on a claim; both p are corrected by Holm over the claims judged with it."""
+    """The verdict on a claim; both p are corrected by Holm over the claims judged with it.
+
+    It has a forecast if all runs are there and don't decide it.
+    """
 
     claim: Claim
     verdict: Verdict
@@ -92,6 +102,7 @@ class Judgement:
     p_holds: float
     p_fails: float
     cells: tuple[Cell, ...]
+    forecast: Forecast | None = None
 
     @property
     def pairs(self) -> int:

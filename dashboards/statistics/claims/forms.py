@@ -18,7 +18,6 @@ runs that are exchangeable suffice.
 """
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,20 +67,15 @@ def in_cell(claim: Claim, seeds: Floats) -> tuple[float, float]:
     return max(holds, friedman(seeds)) if claim.ranks else holds, fails
 
 
-def in_cells(claim: Claim, p: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Returns p that a claim holds, and that it fails, of those of its cells.
+def in_cells(claim: Claim, holds: Floats, fails: Floats) -> tuple[Floats, Floats]:
+    """Returns p that a claim holds, and that it fails, of those of its cells in the last axis.
 
     That it holds needs k of n cells (all n, if it doesn't say): fewer than n − k + 1 are against
     it. So it fails if at least n − k + 1 show the opposite.
     """
-    if not p:
-        return 1.0, 1.0
-    least = claim.holds_in[0] if claim.holds_in else len(p)
-    holds, fails = np.array(p).T
-    return (
-        float(partial_conjunction(holds, least)),
-        float(partial_conjunction(fails, len(p) - least + 1)),
-    )
+    count = holds.shape[-1]
+    least = claim.holds_in[0] if claim.holds_in else count
+    return partial_conjunction(holds, least), partial_conjunction(fails, count - least + 1)
 
 
 def smallest_factor(claim: Claim, cells: int) -> int:

@@ -252,3 +252,39 @@ def test_verify_of_an_empty_store_and_of_no_claims(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["verify", "a.yaml"])
     assert result.exit_code == 2
     assert "has no claims to verify" in result.output
+
+
+MORE = """\
+  - {claim: by far, metric: mi, of: {model: mim}, greater_by: 0.5, than: {model: vae}}
+  - {claim: near, metric: mi, of: {model: mim}, within: 1.5, than: {model: vae}}
+  - {claim: once, metric: mi, greater: {model: mim}, than: 1, holds_in: 1 of 2 cells}
+"""
+
+
+def test_verify_of_margins_and_some_cells(tmp_path: Path) -> None:
+    code, output = verify(tmp_path, MORE)
+    assert code == 1
+    verdicts = [line.split()[0] for line in output.splitlines() if not line.startswith(" ")]
+    assert verdicts == ["holds", "holds", "undecided"]
+    assert "seeds in all would decide it 4 times in 5" in output
+
+
+RANKS = SWEEP.replace("[mim, vae]", "[mim, amim, vae]") + (
+    "  - {claim: in order, metric: mi, ranks: [mim, amim, vae]}\n"
+)
+
+
+def test_verify_and_figures_of_ranks(tmp_path: Path) -> None:
+    sweep = load(tmp_path, RANKS)
+    uri = store(tmp_path, sweep)
+    options = [str(tmp_path / "a.yaml"), "--tracking-uri", uri]
+    result = CliRunner().invoke(main, ["verify", *options, "--json"])
+    (claim,) = json.loads(result.output)["claims"]
+    assert claim["verdict"] == "undecided"
+    ranking = claim["cells"][0]["ranking"]
+    assert ranking["mean_ranks"][0] == {"value": "mim", "rank": 1}
+    assert ranking["pairs"][0] == {"values": ["mim", "amim"], "p": pytest.approx(3 * 2.0**-5)}
+    assert claim["seeds_to_decide"] is None or claim["seeds_to_decide"] > 6
+    drawn = CliRunner().invoke(main, ["figures", *options, "--output", "drawn"])
+    assert drawn.exit_code == 1  # no run of this store has losses by epoch
+    assert [path.name for path in tmp_path.glob("drawn/**/ranks.*")]
