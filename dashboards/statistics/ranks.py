@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, kendalltau
+from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -34,7 +33,7 @@ def signed_rank(differences: NDArray[np.float64]) -> float:
     Zeros take part in the ranking and have no sign (Pratt). The distribution is that of all 2ⁿ
     signs of the ranks as they are, which scipy has for untied ranks only.
     """
-    ranks = pd.Series(np.abs(differences)).rank().to_numpy()
+    ranks = rankdata(np.abs(differences))
     # Doubled, because ranks of ties are halves.
     signed = np.rint(2 * ranks[differences != 0]).astype(int)
     observed = np.rint(2 * ranks[differences > 0]).astype(int).sum()
