@@ -21,7 +21,7 @@ whose runs are not all there.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -35,38 +35,45 @@ from mimsweep.dashboards.statistics.ranks import holm
 ALPHA = 0.05
 
 
-def judge(claims: Sequence[Claim], planned: pd.DataFrame, runs: pd.DataFrame) -> list[Judgement]:
+@dataclass(frozen=True)
+class _Family:
+    """How many claims are corrected together, and to which level."""
+
+    claims: int
+    level: float
+
+
+def judge(
+    claims: Sequence[Claim], planned: pd.DataFrame, runs: pd.DataFrame, level: float = ALPHA
+) -> list[Judgement]:
     """Returns the verdict on each claim.
 
     Args:
         claims: those of a sweep, which are corrected together.
         planned: a row per run of the sweep, complete or not: its `run_key` and spec fields.
         runs: a row per complete run: its `run_key` and metrics.
+        level: of the chance that any claim is wrongly said to hold, and likewise to fail.
     """
     tested = [cells_of(claim, planned, runs) for claim in claims]
     p = [_tested(claim, cells) for claim, cells in zip(claims, tested, strict=True)]
     holds, fails = (holm(each) for each in zip(*p, strict=True)) if p else ([], [])
     found = [
-        _judged(claim, cells, runs, each, len(claims))
+        _judged(claim, cells, runs, each, _Family(len(claims), level))
         for claim, cells, *each in zip(claims, tested, holds, fails, strict=True)
     ]
-    levels = Levels(*(_level(found, verdict) for verdict in ("holds", "fails")))
+    left = (sum(each.verdict != verdict for each in found) for verdict in ("holds", "fails"))
+    levels = Levels(*(level / max(1, count) for count in left))  # that Holm's correction leaves
     return [replace(each, forecast=_forecast(each, levels)) for each in found]
 
 
-def seeds_needed(times: int) -> int:
-    """Returns the fewest pairs with which p can reach the level, if it is taken so many times.
-
-    The exact test of n pairs gives 2⁻ⁿ at least.
-    """
-    return math.ceil(math.log2(times / ALPHA))
+def seeds_needed(level: float) -> int:
+    """Returns the fewest pairs with which p, 2⁻ⁿ at least of the exact test, can reach a level."""
+    return math.ceil(-math.log2(level))
 
 
 def _tested(claim: Claim, cells: Sequence[Cell]) -> tuple[float, float]:
     """Returns p that it holds and that it fails, before Holm's correction."""
-    if _other_cells(claim, cells):
-        return 1.0, 1.0
-    if not cells:
+    if not cells or _other_cells(claim, cells):
         return 1.0, 1.0
     holds, fails = np.array([(cell.p_holds, cell.p_fails) for cell in cells]).T
     p_holds, p_fails = in_cells(claim, holds, fails)
@@ -79,12 +86,13 @@ def _other_cells(claim: Claim, cells: Sequence[Cell]) -> bool:
 
 
 def _judged(
-    claim: Claim, cells: Sequence[Cell], runs: pd.DataFrame, p: Sequence[float], claims: int
+    claim: Claim, cells: Sequence[Cell], runs: pd.DataFrame, p: Sequence[float], family: _Family
 ) -> Judgement:
-    verdict, reason = "undecided", _unmeasured(claim, runs) or _incomplete(claim, cells)
-    if not reason:
-        verdict, reason = _verdict(claim, cells, *p, claims)
-    return Judgement(claim, verdict, reason, *p, tuple(cells))
+    p_holds, p_fails = p
+    if lacking := _unmeasured(claim, runs) or _incomplete(claim, cells):
+        return Judgement(claim, "undecided", lacking, p_holds, p_fails, tuple(cells))
+    verdict, reason = _verdict(claim, cells, p_holds, p_fails, family)
+    return Judgement(claim, verdict, reason, p_holds, p_fails, tuple(cells), tested=True)
 
 
 def _unmeasured(claim: Claim, runs: pd.DataFrame) -> str:
@@ -115,38 +123,34 @@ def _incomplete(claim: Claim, cells: Sequence[Cell]) -> str:
 
 
 def _verdict(
-    claim: Claim, cells: Sequence[Cell], p_holds: float, p_fails: float, claims: int
+    claim: Claim, cells: Sequence[Cell], p_holds: float, p_fails: float, family: _Family
 ) -> tuple[Verdict, str]:
     least, count = claim.holds_in or (len(cells), len(cells))
-    if p_holds <= ALPHA:
+    if p_holds <= family.level:
         where = f"{least} of {count} cells at least" if claim.holds_in else "every cell"
         return "holds", f"as claimed in {where}"
-    if p_fails <= ALPHA:
+    if p_fails <= family.level:
         return "fails", f"{_at_least(count - least + 1)} the opposite"
-    return "undecided", f"the seeds don't decide it either way{_too_few(claim, cells, claims)}"
+    return "undecided", f"the seeds don't decide it either way{_too_few(claim, cells, family)}"
 
 
 def _at_least(cells: int) -> str:
     return "some cell shows" if cells == 1 else f"{cells} cells or more show"
 
 
-def _too_few(claim: Claim, cells: Sequence[Cell], claims: int) -> str:
+def _too_few(claim: Claim, cells: Sequence[Cell], family: _Family) -> str:
     """Returns how many seeds it needs at least, if they are more than there are."""
-    needed = seeds_needed(claims * smallest_factor(claim, len(cells)))
+    claims = family.claims
+    needed = seeds_needed(family.level / (claims * smallest_factor(claim, len(cells))))
     if max(cell.pairs for cell in cells) >= needed:
         return ""
     among = f"among {claims} claims it needs" if claims > 1 else "it needs"
     return f": {among} {needed} seeds at least"
 
 
-def _level(judgements: Sequence[Judgement], verdict: Verdict) -> float:
-    """Returns the level that Holm's correction leaves the next claim to get a verdict."""
-    return ALPHA / max(1, sum(each.verdict != verdict for each in judgements))
-
-
 def _forecast(judgement: Judgement, levels: Levels) -> Forecast | None:
     claim, cells = judgement.claim, judgement.cells
-    if judgement.verdict != "undecided" or _incomplete(claim, cells):
+    if judgement.verdict != "undecided" or not judgement.tested:
         return None
     seeds = [np.array(cell.seeds) for cell in cells]
     if min(map(len, seeds)) < FEWEST:

@@ -31,6 +31,7 @@ from mimsweep.orchestrator.cli.options import (
     load,
     load_either,
     overrides,
+    seeds_until_decided,
     sweep_file,
     tell,
     tracking_uri,
@@ -162,11 +163,13 @@ def plan(
     is_flag=True,
     help="Train those complete runs anew whose code, a user's, has changed since.",
 )
+@seeds_until_decided
 def run(
     sweep: Path,
     overrides: Sequence[str],
     tracking_uri: str | None,
     cohort_size: str,
+    seeds_until_decided: int | None,
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
@@ -176,9 +179,14 @@ def run(
 
     loaded = load(sweep, overrides)
     options = training_options(tracking_uri, cohort_size=cohort_limit_of(cohort_size), **how)
-    with view() as shown:
-        outcome = run_sweep(loaded, options, shown)
-    outcome.require_all()
+    if seeds_until_decided is not None:
+        from mimsweep.orchestrator.looks import run_until_decided
+
+        run_until_decided(loaded, seeds_until_decided, options, lambda line: tell([line]))
+    else:
+        with view() as shown:
+            outcome = run_sweep(loaded, options, shown)
+        outcome.require_all()
     if str(sweep) != "-":  # the standard input has been read
         figures = command_for("figures", sweep, overrides, tracking_uri)
         ui = command_for("ui", None, (), tracking_uri)

@@ -40,6 +40,13 @@ sweep_file = click.argument("sweep", type=_path)
 sweep_files = click.argument("sweeps", metavar="SWEEP...", nargs=-1, required=True, type=_path)
 either_file = click.argument("sweep", metavar="FILE", type=_path)
 either_files = click.argument("sweeps", metavar="FILE...", nargs=-1, required=True, type=_path)
+seeds_until_decided = click.option(
+    "--seeds-until-decided",
+    metavar="N",
+    type=click.IntRange(min=2),
+    help="Add seeds until all claims are decided, N in all at most: twice as many, four times …, "
+    "each time judged at a level of 5 % divided by the number of times.",
+)
 overrides = click.option(
     "--set",
     "overrides",

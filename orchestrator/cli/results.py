@@ -19,6 +19,7 @@ from mimsweep.orchestrator.cli.options import (
     load,
     load_either,
     overrides,
+    seeds_until_decided,
     sweep_file,
     sweep_files,
     tell,
@@ -169,22 +170,31 @@ def report(
 @sweep_file
 @overrides
 @tracking_uri
+@seeds_until_decided
 @as_json
-def verify(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_json: bool) -> None:
+def verify(
+    sweep: Path,
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    seeds_until_decided: int | None,
+    as_json: bool,
+) -> None:
     """Judge the claims of a sweep: holds, fails, undecided. Exit code 0 only if all hold."""
-    from mimsweep.orchestrator.showing.judge import to_json, to_lines
-    from mimsweep.orchestrator.showing.listing import verdicts
+    from mimsweep.orchestrator import looks
+    from mimsweep.orchestrator.showing.judge import to_lines
     from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = load(sweep, overrides)
-    judgements, lines = verdicts(loaded, resolve_uri(tracking_uri))
-    tell(lines)
+    found = looks.verify(loaded, resolve_uri(tracking_uri), seeds_until_decided)
+    tell(found.lines)
     if as_json:
-        click.echo(json.dumps(to_json(loaded, judgements), indent=2))
+        click.echo(json.dumps(found.to_json(), indent=2))
     else:
-        for judgement in judgements:
+        for judgement in found.judgements:
             click.echo("\n".join(to_lines(judgement)))
-    sys.exit(0 if all(each.verdict == "holds" for each in judgements) else 1)
+        if found.line:
+            click.echo(found.line)
+    sys.exit(0 if found.all_hold else 1)
 
 
 @click.command()

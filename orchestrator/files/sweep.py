@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from shlex import quote
@@ -80,6 +80,26 @@ class Sweep:
         """A line on each data file, for people."""
         described = {(run.dataset, run.file.described): None for run in self.runs if run.file}
         return [": ".join(parts) for parts in described]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of its runs, in order."""
+        return sorted({run.seed for run in self.runs})
+
+    def with_seeds(self, count: int) -> "Sweep":
+        """Returns the sweep with so many seeds: those of the file, and the next ones.
+
+        Raises:
+            SpecError: not all that varies besides has the same seeds.
+        """
+        seeds = self.seeds
+        first = [run for run in self.runs if run.seed == seeds[0]]
+        own = {run.model_copy(update={"seed": seed}) for run in first for seed in seeds}
+        if own != {*self.runs}:
+            raise SpecError(f"{self.name}: to add seeds, all runs must have the same ones")
+        more = range(seeds[-1] + 1, seeds[-1] + 1 + count - len(seeds))
+        added = [run.model_copy(update={"seed": seed}) for seed in more for run in first]
+        return replace(self, runs=[*self.runs, *added])
 
     def others(self, complete: Collection[str]) -> str:
         """Returns lines on complete runs that are not of this file, or are of an older version.

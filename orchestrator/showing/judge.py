@@ -1,14 +1,13 @@
 """Claims of a sweep file to verdicts, for people and for scripts. Imports pandas as it loads."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mimsweep.dashboards.statistics import verdicts as statistics
-from mimsweep.dashboards.statistics.claims import claim as claims
+from mimsweep.dashboards.statistics.claims import claim as forms
 from mimsweep.dashboards.statistics.claims.claim import Cell, Judgement
 from mimsweep.dashboards.statistics.claims.ranking import ranking
 from mimsweep.dashboards.statistics.wording import cell_text, forecast_text
@@ -19,12 +18,13 @@ from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import fields_of
 
 
-def judge(sweep: Sweep, complete: pd.DataFrame) -> list[Judgement]:
+def judge(sweep: Sweep, complete: pd.DataFrame, level: float = statistics.ALPHA) -> list[Judgement]:
     """Returns the verdict on each claim of a sweep, in the order of the file.
 
     Args:
         sweep: with its claims.
         complete: a row per complete run, from `Tracking.frame`.
+        level: of the chance that any claim is wrongly said to hold, and likewise to fail.
     """
     keys = {*complete["run_key"]}
     runs = [{"run_key": run.key_among(keys), **run.model_dump()} for run in sweep.runs]
@@ -32,7 +32,8 @@ def judge(sweep: Sweep, complete: pd.DataFrame) -> list[Judgement]:
     own = [name for name in fields_of(sweep.runs) if name not in FOUND_FIELDS]
     fields = [*own, *(named - {*own})]
     planned = pd.DataFrame(runs, columns=["run_key", *fields])
-    return statistics.judge([_claim(claim) for claim in sweep.claims], planned, complete)
+    claims = [_claim(claim) for claim in sweep.claims]
+    return statistics.judge(claims, planned, complete, level)
 
 
 def require_claims(sweep: Sweep) -> None:
@@ -49,27 +50,20 @@ def require_claims(sweep: Sweep) -> None:
         )
 
 
-def to_json(sweep: Sweep, judgements: Sequence[Judgement]) -> dict[str, Any]:
-    """Returns what `mimsweep verify --json` prints; a number that there isn't is null."""
+def to_json(each: Judgement) -> dict[str, Any]:
+    """Returns what `verify --json` prints of a claim; a number that there isn't is null."""
     return {
-        "sweep": sweep.name,
-        "all_hold": all(each.verdict == "holds" for each in judgements),
-        "claims": [
-            {
-                "claim": each.claim.text,
-                "metric": each.claim.metric,
-                "verdict": each.verdict,
-                "reason": each.reason,
-                "pairs": each.pairs,
-                "missing": each.missing,
-                "not_finite": each.not_finite,
-                "p_holds": each.p_holds,
-                "p_fails": each.p_fails,
-                "seeds_to_decide": each.forecast.seeds if each.forecast else None,
-                "cells": [_cell_json(each.claim, cell) for cell in each.cells],
-            }
-            for each in judgements
-        ],
+        "claim": each.claim.text,
+        "metric": each.claim.metric,
+        "verdict": each.verdict,
+        "reason": each.reason,
+        "pairs": each.pairs,
+        "missing": each.missing,
+        "not_finite": each.not_finite,
+        "p_holds": each.p_holds,
+        "p_fails": each.p_fails,
+        "seeds_to_decide": each.forecast.seeds if each.forecast else None,
+        "cells": [_cell_json(each.claim, cell) for cell in each.cells],
     }
 
 
@@ -87,7 +81,7 @@ def to_lines(judgement: Judgement) -> list[str]:
     return lines
 
 
-def _cell_json(claim: claims.Claim, cell: Cell) -> dict[str, Any]:
+def _cell_json(claim: forms.Claim, cell: Cell) -> dict[str, Any]:
     shown = {name: value for name, value in vars(cell).items() if name != "seeds"}
     told: dict[str, Any] = {
         name: None if isinstance(value, float) and math.isnan(value) else value
@@ -96,7 +90,7 @@ def _cell_json(claim: claims.Claim, cell: Cell) -> dict[str, Any]:
     return {**told, "ranking": _ranking_json(claim, cell)} if claim.ranks else told
 
 
-def _ranking_json(claim: claims.Claim, cell: Cell) -> dict[str, Any] | None:
+def _ranking_json(claim: forms.Claim, cell: Cell) -> dict[str, Any] | None:
     if not cell.pairs:
         return None
     found, values = ranking(np.array(cell.seeds)), claim.ranks
@@ -110,8 +104,8 @@ def _ranking_json(claim: claims.Claim, cell: Cell) -> dict[str, Any] | None:
     }
 
 
-def _claim(claim: Claim) -> claims.Claim:
-    return claims.Claim(
+def _claim(claim: Claim) -> forms.Claim:
+    return forms.Claim(
         text=claim.claim,
         metric=claim.metric,
         sign=claim.sign,

@@ -22,7 +22,6 @@ from mimsweep.orchestrator.tracking.runs import RunState, Status
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mimsweep.dashboards.statistics.claims.claim import Judgement
 
 _COUNTED: tuple[Status, ...] = ("FINISHED", "FAILED", "RUNNING", "KILLED")
 
@@ -169,17 +168,3 @@ def results(file: Sweep | Search, uri: str) -> Results:
     runs = file.runs if isinstance(file, Sweep) else stored_runs(frame)
     lost = [] if isinstance(file, Sweep) else unread(frame, runs)
     return Results(results_table(frame, runs), runs, lost, others(file, frame["run_key"]))
-
-
-def verdicts(sweep: Sweep, uri: str) -> tuple[list[Judgement], list[str]]:
-    """Returns the verdict on each claim of a sweep, and lines that are to be said beside.
-
-    Raises:
-        SpecError: it has no claims.
-        TrackingError: the store can't be read, or is not there.
-    """
-    from mimsweep.orchestrator.showing.judge import judge, require_claims
-
-    require_claims(sweep)
-    complete = open_list(uri, needed=True).frame(sweep.name)
-    return judge(sweep, complete), others(sweep, complete["run_key"])

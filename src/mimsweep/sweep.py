@@ -79,6 +79,7 @@ class Sweep:
         retries: int = defaults.RETRIES,
         fresh: bool = False,
         fresh_stale: bool = False,
+        seeds_until_decided: int | None = None,
     ) -> None:
         """Trains the runs that are not complete yet.
 
@@ -100,6 +101,7 @@ class Sweep:
                 run.
             fresh: train complete runs anew too.
             fresh_stale: train those complete runs anew of which your code has changed since.
+            seeds_until_decided: add seeds until all claims are decided, so many in all at most.
 
         Raises:
             MimsweepError: an argument or the data are wrong, the store can't be used, or runs
@@ -127,6 +129,13 @@ class Sweep:
             )
             if engine != "inline":
                 self._require_modules("; or run with engine='inline', in this process")
+            if seeds_until_decided is not None:
+                from mimsweep.orchestrator.looks import run_until_decided
+
+                run_until_decided(
+                    self._file, seeds_until_decided, options, lambda line: say([line])
+                )
+                return
             with view() as shown:
                 outcome = run_sweep(self._file, options, shown)
             outcome.require_all()
@@ -192,20 +201,22 @@ class Sweep:
             say(report_on([self._file], uri, Path(output), data_dir))
             return Path(output)
 
-    def verify(self) -> dict[str, Any]:
+    def verify(self, *, seeds_until_decided: int | None = None) -> dict[str, Any]:
         """Returns the verdict on each claim of the file, as `verify --json` has it.
 
         `all_hold` says whether all hold; `claims` has of each its `verdict`: holds, fails or
         undecided.
+
+        Args:
+            seeds_until_decided: as it was said to `run`.
         """
         with call():
-            from mimsweep.orchestrator.showing.judge import to_json
-            from mimsweep.orchestrator.showing.listing import verdicts
+            from mimsweep.orchestrator import looks
             from mimsweep.orchestrator.tracking.uri import resolve_uri
 
-            judgements, lines = verdicts(self._file, resolve_uri(self.tracking_uri))
-            say(lines)
-            return to_json(self._file, judgements)
+            found = looks.verify(self._file, resolve_uri(self.tracking_uri), seeds_until_decided)
+            say(found.lines)
+            return found.to_json()
 
     def _require_modules(self, instead: str = "") -> None:
         """Refuses what other processes can't import."""

@@ -93,7 +93,15 @@ class Forecast:
 class Judgement:
     """The verdict on a claim; both p are corrected by Holm over the claims judged with it.
 
-    It has a forecast if all runs are there and don't decide it.
+    Attributes:
+        claim: that is judged.
+        verdict: on it.
+        reason: of the verdict, in words.
+        p_holds: of the test that it is as claimed.
+        p_fails: of the test that it is the other way round.
+        cells: that it speaks of.
+        tested: whether all runs are there that it speaks of, with finite values.
+        forecast: of one that they don't decide.
     """
 
     claim: Claim
@@ -102,6 +110,7 @@ class Judgement:
     p_holds: float
     p_fails: float
     cells: tuple[Cell, ...]
+    tested: bool = False
     forecast: Forecast | None = None
 
     @property
