@@ -182,14 +182,15 @@ def run_until_decided(
     from mimsweep.orchestrator.running.run import run_sweep
 
     looks = looks_at(sweep, most)
-    for look, seeds in zip(looks.sweeps, looks.seeds, strict=True):
+    for look in looks.sweeps:
         with view() as shown:
             outcome = run_sweep(look, options, shown)
         outcome.require_all()
         options = options.model_copy(update={"fresh": False, "fresh_stale": False})
-        found = looks.judge(open_list(options.tracking_uri).frame(sweep.name)).judgements
+        verified = looks.judge(open_list(options.tracking_uri).frame(sweep.name))
+        found = verified.judgements
         left = sum(each.verdict == "undecided" for each in found)
         decided = f"{len(found) - left} of {len(found)} claims are decided"
-        say(f"{sweep.name}: with {seeds} seeds {decided}")
+        say(f"{sweep.name}: with {looks.seeds[verified.taken - 1]} seeds {decided}")
         if not could_be_decided(found):
             return

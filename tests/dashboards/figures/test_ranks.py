@@ -34,7 +34,8 @@ def test_mean_ranks_and_who_is_joined() -> None:
         for line in axes.lines
         if line.get_gid() == "rank"
     }
-    for row, expected in enumerate(([1, 2, 3], [1, 2.5, 2.5], [2, 2, 2])):
+    rows: list[list[float]] = [[1, 2, 3], [1, 2.5, 2.5], [2, 2, 2]]
+    for row, expected in enumerate(rows):
         for model, rank in zip(MODELS, expected, strict=True):
             assert ranks[style.MODELS[model].colour, row] == pytest.approx(rank)
     bars = [line for line in axes.lines if line.get_gid() == "together"]
