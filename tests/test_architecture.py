@@ -23,7 +23,7 @@ MAX_MODULES = 12
 
 ROOMS = {
     "mimsweep.models": ["data", "densities", "nets", "losses", "steps", "measures", "training"],
-    "mimsweep.dashboards": ["drawing", "statistics", "figures", "search", "report"],
+    "mimsweep.dashboards": ["drawing", "statistics", "figures", "search", "tables", "report"],
     "mimsweep.orchestrator": [
         "files", "engines", "tracking", "running", "search", "showing", "cli",
     ],

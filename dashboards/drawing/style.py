@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -16,49 +16,51 @@ class Metric:
         title: for people, without unit.
         label: for an axis, with its unit.
         log: whether its size can differ by orders of magnitude, so that a log axis helps.
+        better: 1 if more of it is better, −1 if less is, 0 if that depends on the question.
     """
 
     title: str
     label: str
     log: bool = False
+    better: Literal[1, -1, 0] = 0
 
 
 METRICS = {
-    "mi": Metric("Mutual information", "MI (nats)"),
-    "mi_lower": Metric("Lower bound of mutual information", "MI, lower bound (nats)"),
+    "mi": Metric("Mutual information", "MI (nats)", better=1),
+    "mi_lower": Metric("Lower bound of mutual information", "MI, lower bound (nats)", better=1),
     "mi_upper": Metric("Upper bound of mutual information", "MI, upper bound (nats)"),
     "mi_ceiling": Metric("Ceiling of the KSG estimate", "largest KSG value (nats)"),
     "mi_lower_ceiling": Metric("Ceiling of the lower bound", "log N (nats)"),
-    "retrieval": Metric("Retrieval of x from z", "retrieved (fraction)"),
-    "active_units": Metric("Active units", "active units (dimensions)"),
+    "retrieval": Metric("Retrieval of x from z", "retrieved (fraction)", better=1),
+    "active_units": Metric("Active units", "active units (dimensions)", better=1),
     "rate": Metric("Rate", "rate, E[KL(q(z|x)‖p(z))] (nats)"),
-    "distortion": Metric("Distortion", "distortion, −E[log p(x|z)] (nats)"),
-    "nll": Metric("Negative log-likelihood", "NLL (nats)", log=True),
+    "distortion": Metric("Distortion", "distortion, −E[log p(x|z)] (nats)", better=-1),
+    "nll": Metric("Negative log-likelihood", "NLL (nats)", log=True, better=-1),
     "nll_untrained": Metric("−log q(x), q(x) not trained", "−E[log q(x)], untrained (nats)"),
-    "rmse": Metric("Reconstruction error", "RMSE (data units)", log=True),
-    "knn1": Metric("1-NN classification", "1-NN accuracy (fraction)"),
-    "knn3": Metric("3-NN classification", "3-NN accuracy (fraction)"),
-    "knn5": Metric("5-NN classification", "5-NN accuracy (fraction)"),
-    "knn10": Metric("10-NN classification", "10-NN accuracy (fraction)"),
+    "rmse": Metric("Reconstruction error", "RMSE (data units)", log=True, better=-1),
+    "knn1": Metric("1-NN classification", "1-NN accuracy (fraction)", better=1),
+    "knn3": Metric("3-NN classification", "3-NN accuracy (fraction)", better=1),
+    "knn5": Metric("5-NN classification", "5-NN accuracy (fraction)", better=1),
+    "knn10": Metric("10-NN classification", "10-NN accuracy (fraction)", better=1),
     "mi_bound": Metric("Bound on mutual information", "E[log q(z|x) − log p(z)] (nats)"),
     "h_z": Metric("Entropy of the latent anchor", "H(p(z)) (nats)"),
     "h_encoder": Metric("Joint entropy of the encoder", "H(q(x, z)) (nats)"),
     "h_decoder": Metric("Joint entropy of the decoder", "H(p(x, z)) (nats)"),
-    "h_joint": Metric("Mean joint entropy", "joint entropy (nats)"),
-    "h_mixture": Metric("Entropy of the mixture", "H(½p + ½q) (nats)"),
-    "kl_qp": Metric("Encoder to decoder divergence", "KL(q‖p) (nats)", log=True),
-    "kl_pq": Metric("Decoder to encoder divergence", "KL(p‖q) (nats)", log=True),
-    "kl_mean": Metric("Mean divergence", "½KL(q‖p) + ½KL(p‖q) (nats)", log=True),
-    "nll_true_x": Metric("Cross-entropy to the true P(x)", "−E[log P(x)] (nats)"),
-    "nll_true_z": Metric("Cross-entropy to the true P(z)", "−E[log P(z)] (nats)"),
-    "log_likelihood": Metric("Log-likelihood", "log p(x) (nats)"),
-    "elbo": Metric("Lower bound of the log-likelihood", "ELBO (nats)"),
-    "nmi": Metric("Clusters against classes", "NMI (fraction)"),
+    "h_joint": Metric("Mean joint entropy", "joint entropy (nats)", better=-1),
+    "h_mixture": Metric("Entropy of the mixture", "H(½p + ½q) (nats)", better=-1),
+    "kl_qp": Metric("Encoder to decoder divergence", "KL(q‖p) (nats)", log=True, better=-1),
+    "kl_pq": Metric("Decoder to encoder divergence", "KL(p‖q) (nats)", log=True, better=-1),
+    "kl_mean": Metric("Mean divergence", "½KL(q‖p) + ½KL(p‖q) (nats)", log=True, better=-1),
+    "nll_true_x": Metric("Cross-entropy to the true P(x)", "−E[log P(x)] (nats)", better=-1),
+    "nll_true_z": Metric("Cross-entropy to the true P(z)", "−E[log P(z)] (nats)", better=-1),
+    "log_likelihood": Metric("Log-likelihood", "log p(x) (nats)", better=1),
+    "elbo": Metric("Lower bound of the log-likelihood", "ELBO (nats)", better=1),
+    "nmi": Metric("Clusters against classes", "NMI (fraction)", better=1),
     "from_chardata": Metric("Omniglot of chardata.mat", "from chardata.mat (1: yes, 0: no)"),
     "best_epoch": Metric("Best epoch", "best epoch (epochs)"),
     "best_loss": Metric("Best test loss", "test loss (nats)"),
     "epochs_run": Metric("Epochs run", "epochs run (epochs)"),
-    "seconds": Metric("Training time", "time (s)", log=True),
+    "seconds": Metric("Training time", "time (s)", log=True, better=-1),
 }
 
 FIELDS = {

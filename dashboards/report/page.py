@@ -60,6 +60,7 @@ class Section:
         judgements: verdicts on its claims.
         failures: runs that failed.
         links: where MLflow shows a run, by run_id.
+        means: the table for a paper, as HTML.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Section:
     judgements: Sequence[Judgement] = ()
     failures: Sequence[Failure] = ()
     links: dict[str, str] = field(default_factory=dict)
+    means: str = ""
 
 
 def write_report(pages: Sequence[dict[str, Any]], path: Path) -> None:
@@ -119,6 +121,7 @@ def page(section: Section, key: str) -> dict[str, Any]:
             }
             for index, picture in enumerate(section.pictures)
         ],
+        "means": section.means,
         "table": means_table(section.runs, section.x, section.hue, section.metrics),
         "failures": section.failures,
         "runs": runs_table(section.runs, section.metrics, section.links),

@@ -250,6 +250,7 @@ for _command in (
     cli_results.results,
     cli_results.figures,
     cli_results.report,
+    cli_results.table,
     cli_results.verify,
     cli_results.ui,
     cli_search.search,

@@ -105,6 +105,59 @@ def results(
         tell([f"{loaded.name}: no run{own} is complete yet{left}"])
 
 
+@click.command()
+@sweep_file
+@overrides
+@tracking_uri
+@click.option("--rows", metavar="F[,F]", help="Fields that make the rows; else the figures' hue.")
+@click.option("--columns", metavar="F[,F]", help="Fields that make the columns; else their x.")
+@click.option("--metric", metavar="M[,M]", help="Metrics, a block each; else the figures'.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["latex", "markdown", "html", "csv"]),
+    default="markdown",
+    show_default=True,
+    help="Of the table; csv has a row per cell, with whole numbers.",
+)
+@click.option(
+    "--output", metavar="FILE", type=PathType(dir_okay=False), help="A file; else to stdout."
+)
+def table(
+    sweep: Path,
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    rows: str | None,
+    columns: str | None,
+    metric: str | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Print a table of means over seeds, for a paper: which is best, and how surely."""
+    from mimsweep.orchestrator.showing.means import FORMS, Wanted, means, versions
+    from mimsweep.orchestrator.showing.study import Study
+    from mimsweep.orchestrator.showing.table import write_text
+    from mimsweep.orchestrator.tracking.uri import resolve_uri
+    from mimsweep.orchestrator.tracking.writer import Tracking
+
+    loaded = load(sweep, overrides)
+    study = Study(loaded, Tracking(resolve_uri(tracking_uri), create=False).require())
+    given = ((text or "").split(",") for text in (rows, columns, metric))
+    wanted = Wanted(*([name.strip() for name in names if name.strip()] for names in given))
+    made = means(study, wanted)
+    tell([study.others_line] if study.others_line else [])
+    text = FORMS[form](made, versions(study.store.invocations(loaded.name)))
+    if len(study.table) < len(loaded.runs):
+        tell([f"{loaded.name}: {len(study.table)} of {len(loaded.runs)} runs are complete"])
+    if output is None:
+        click.echo(text, nl=False)
+    elif _same(output, sweep):
+        raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
+    else:
+        write_text(text, output)
+        click.echo(f"{output}: {loaded.name}", err=True)
+
+
 def _same(path: Path, other: Path) -> bool:
     return path.exists() and other.exists() and path.samefile(other)
 

@@ -47,8 +47,8 @@ def draw(study: Study, folder: Path, latent: bool, data_dir: Path) -> list[str]:
 
 
 def _draw_latent(study: Study, folder: Path, data_dir: Path) -> list[str]:
-    from mimsweep.orchestrator.showing.images import draw_images
-    from mimsweep.orchestrator.showing.latent import draw_latent
+    from mimsweep.orchestrator.showing.learned.images import draw_images
+    from mimsweep.orchestrator.showing.learned.latent import draw_latent
 
     lines = [*draw_latent(study, folder), *draw_images(study, folder, data_dir)]
     if lines or study.artifacts.lost:

@@ -13,8 +13,9 @@ import pandas as pd
 from mimsweep.dashboards.drawing.canvas import title_of
 from mimsweep.dashboards.figures.latent import latent_figure
 from mimsweep.dashboards.report.page import Failure, Picture, Section, alt_of_curves
-from mimsweep.orchestrator.showing.images import image_figures
-from mimsweep.orchestrator.showing.latent import picked, scenes_of
+from mimsweep.orchestrator.showing.learned.images import image_figures
+from mimsweep.orchestrator.showing.learned.latent import picked, scenes_of
+from mimsweep.orchestrator.showing.means import for_report
 from mimsweep.orchestrator.tracking.runs import Invocation
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
     planned = pd.DataFrame(fields) if fields else pd.DataFrame(columns=["run_key"])  # of a search
     empty = study.table.empty
     axes = {"x": "seed", "hue": "model", "metrics": []} if empty else study.axes
+    means = "" if empty else for_report(study, invocations)
     return Section(
         name=sweep.name,
         description=sweep.description,
@@ -69,6 +71,7 @@ def section(study: Study, pictures: Sequence[Picture]) -> Section:
         pictures=[] if empty else pictures,
         judgements=study.judgements,
         failures=failures,
+        means=means,
         links={run_id: f"{pages}{run_id}" for run_id in study.table["run_id"]} if pages else {},
         **axes,
     )

@@ -120,11 +120,25 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     }
     if path.suffix not in writers:
         raise SpecError(f"--output {path}: the file must end in {', '.join(writers)}")
+    _write(writers[path.suffix], path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a text to a file.
+
+    Raises:
+        SpecError: it can't be written.
+    """
+    _write(lambda to: to.write_text(text, encoding="utf-8"), path)
+
+
+def _write(write: Callable[[Path], object], path: Path) -> None:
+    """Writes a file beside, and then in place."""
     if not path.parent.is_dir():
         raise SpecError(f"--output {path}: there is no folder {path.parent}; make it first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        writers[path.suffix](temporary)
+        write(temporary)
         temporary.replace(path)
     except OSError as error:
         raise SpecError(f"--output {path}: {error.strerror or error}") from error

@@ -263,7 +263,7 @@ class Run:
             items with shape (N, D), in the model's units, and labels with shape (N,).
         """
         with call():
-            from mimsweep.orchestrator.showing.learned import final_items
+            from mimsweep.orchestrator.showing.learned.model import final_items
 
             x, labels = final_items(self._spec, defaults.data_dir())
             return x.contiguous().numpy(), labels.numpy()
@@ -275,7 +275,7 @@ class Run:
             MimsweepError: it is not complete, or its weights or data set are missing.
         """
         with call():
-            from mimsweep.orchestrator.showing.learned import stored_model
+            from mimsweep.orchestrator.showing.learned.model import stored_model
             from mimsweep.orchestrator.tracking.uri import resolve_uri
             from mimsweep.trained import Model
 

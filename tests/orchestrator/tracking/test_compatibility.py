@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mimsweep.orchestrator.files.sweep import load_sweep
-from mimsweep.orchestrator.showing.scenes import load_weights, scene
+from mimsweep.orchestrator.showing.learned.scenes import load_weights, scene
 from mimsweep.orchestrator.showing.table import results_table
 from mimsweep.orchestrator.tracking.runs import WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mimsweep.orchestrator.errors import MissingError, SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.showing.scenes import load_weights
+from mimsweep.orchestrator.showing.learned.scenes import load_weights
 from mimsweep.orchestrator.tracking.artifacts import read_artifact
 from mimsweep.orchestrator.tracking.runs import WEIGHTS
 from mimsweep.orchestrator.tracking.writer import Tracking

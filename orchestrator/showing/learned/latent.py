@@ -11,7 +11,13 @@ from mimsweep.dashboards.drawing import canvas, style
 from mimsweep.dashboards.drawing.axes import distinct, looks_in
 from mimsweep.dashboards.figures.latent import Column, Scene, latent_figure, samples_figure
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.showing.scenes import chosen, drawable, load_weights, scene, snapshot
+from mimsweep.orchestrator.showing.learned.scenes import (
+    chosen,
+    drawable,
+    load_weights,
+    scene,
+    snapshot,
+)
 from mimsweep.orchestrator.tracking.runs import SNAPSHOTS, WEIGHTS
 
 if TYPE_CHECKING:

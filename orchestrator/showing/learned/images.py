@@ -16,7 +16,7 @@ from mimsweep.dashboards.figures.latent import Column
 from mimsweep.dashboards.statistics.seeds import facets
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.spec import RunSpec
-from mimsweep.orchestrator.showing.scenes import image_scene, load_weights
+from mimsweep.orchestrator.showing.learned.scenes import image_scene, load_weights
 from mimsweep.orchestrator.tracking.runs import WEIGHTS
 
 if TYPE_CHECKING:
