@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from mimsweep.dashboards.statistics.ranks import holm, signed_rank
+from mimsweep.dashboards.statistics.ranks import holm, signed_rank_two_sided
 from mimsweep.dashboards.statistics.verdicts import ALPHA
 
 Mark = Literal["best", "same", ""]
@@ -41,4 +41,4 @@ def marks(groups: Mapping[Hashable, pd.Series], sign: int) -> dict[Hashable, Mar
 def p_different(one: pd.Series, other: pd.Series) -> float:
     """Returns the two-sided p of the exact signed-rank test over the seeds that both have."""
     apart = (one - other).dropna().to_numpy(dtype=float)
-    return min(1.0, 2 * min(signed_rank(apart), signed_rank(-apart)))
+    return signed_rank_two_sided(apart)

@@ -40,6 +40,11 @@ def signed_rank(differences: NDArray[np.float64]) -> float:
     return float(min(1.0, sums_of_ranks(signed)[observed:].sum()))
 
 
+def signed_rank_two_sided(differences: NDArray[np.float64]) -> float:
+    """Returns the exact two-sided p of Wilcoxon's signed-rank test that differences aren't 0."""
+    return min(1.0, 2 * min(signed_rank(differences), signed_rank(-differences)))
+
+
 def sums_of_ranks(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Returns the chance of each sum, from 0, of the ranks whose sign is positive, each by half."""
     chances = np.zeros(ranks.sum() + 1)

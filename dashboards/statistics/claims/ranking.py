@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mimsweep.dashboards.statistics.ranks import friedman, holm, signed_rank
+from mimsweep.dashboards.statistics.ranks import friedman, holm, signed_rank_two_sided
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,6 @@ class Ranking:
 def ranking(values: NDArray[np.float64]) -> Ranking:
     """Returns how values rank, of (N, k): of N seeds, at least one, those of k values."""
     pairs = list(itertools.combinations(range(values.shape[1]), 2))
-    p = []
-    for i, j in pairs:
-        apart = values[:, i] - values[:, j]
-        p.append(min(1.0, 2 * min(signed_rank(apart), signed_rank(-apart))))
+    p = [signed_rank_two_sided(values[:, i] - values[:, j]) for i, j in pairs]
     means = rankdata(-values, axis=1).mean(axis=0)
     return Ranking(tuple(means.tolist()), friedman(values), dict(zip(pairs, holm(p), strict=True)))
