@@ -36,6 +36,7 @@ from mimsweep.orchestrator.cli.options import (
     tell,
     tracking_uri,
 )
+from mimsweep.orchestrator.cli.schema import schema
 from mimsweep.orchestrator.cli.streams import guarded
 from mimsweep.orchestrator.cli.sweeps import sweeps
 from mimsweep.orchestrator.cli.training import (
@@ -255,6 +256,7 @@ for _command in (
     cli_results.ui,
     cli_search.search,
     measure,
+    schema,
     sweeps,
 ):
     main.add_command(_command)

@@ -32,7 +32,7 @@ def sweeps(ctx: click.Context, as_json: bool) -> None:
 @sweeps.command()
 @click.argument("name")
 def copy(name: str) -> None:
-    """Copy a shipped sweep here, with the table of published points that it names."""
+    """Copy a shipped sweep here, with the table and the schema that it names."""
     from mimsweep.orchestrator.files import shipped
 
     for path in shipped.copy(name, Path()):

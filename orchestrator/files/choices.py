@@ -2,9 +2,28 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import AfterValidator, GetJsonSchemaHandler
+
+JsonSchema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Told(AfterValidator):
+    """A check of a value, and what a JSON schema says of it, as pydantic can't look into a check.
+
+    Attributes:
+        schema: returns that; called when it is asked for, as users add names.
+    """
+
+    schema: Callable[[], JsonSchema]
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> JsonSchema:  # noqa: ANN401
+        """Returns what pydantic says of the type, and the rest; pydantic asks for it."""
+        return {**handler(core), **self.schema()}
 
 
 @dataclass(frozen=True)
@@ -23,12 +42,22 @@ class Choices:
         """Returns `value`, or says what is allowed."""
         if value in self.now:
             return value
-        names = [*self.now, *(registered(self.added) if self.added else ())]
+        names = [*self.now, *registered(self.added)]
         if value in names:
             return value
         allowed = f"allowed: {', '.join(names)}"
         near = did_you_mean(value, names) or (not_imported() if self.added else "")
         raise ValueError(f"{value} is not allowed; {allowed}{near}")
+
+    @property
+    def told(self) -> Told:
+        """Returns the check, for pydantic."""
+        return Told(self.check, lambda: among([*self.now, *registered(self.added)]))
+
+
+def among(names: Iterable[str]) -> JsonSchema:
+    """Returns the schema of a text that is one of these."""
+    return {"type": "string", "enum": [*names]}
 
 
 def registered(table: str) -> dict[str, Any]:
@@ -37,6 +66,8 @@ def registered(table: str) -> dict[str, Any]:
     Raises:
         ValueError: it can't be imported.
     """
+    if not table:
+        return {}
     from mimsweep.models import registry
 
     try:
@@ -83,6 +114,7 @@ _NUMBER = "0|[1-9][0-9]{0,8}"
 _TOY = re.compile(rf"[tT]oy(?:0|-?[1-9][0-9]{{0,8}})(?:_({_NUMBER}))?")
 _PCA = re.compile(rf"pca-fashion-mnist({_NUMBER})(?:-study)?")
 _TEXT = re.compile(r"[tT]oy[A-Za-z][A-Za-z0-9]{0,19}")
+_TO_784 = "[1-9][0-9]?|[1-6][0-9]{2}|7[0-7][0-9]|78[0-4]"
 
 
 def data_dim(dataset: str) -> int:
@@ -118,6 +150,25 @@ def check_dataset(dataset: str) -> str:
     if not is_file(dataset):
         data_dim(dataset)
     return dataset
+
+
+def _dataset_schema() -> JsonSchema:
+    """Returns the schema of what `check_dataset` lets pass, and of files by their endings."""
+    from mimsweep.models.data.files.reading import ENDINGS
+
+    toy = _TOY.pattern.replace(_NUMBER, "[2-9]|[1-9][0-9]{1,8}")
+    pca = _PCA.pattern.replace(_NUMBER, _TO_784)
+    endings = "|".join(re.sub("[a-z]", _any_case, re.escape(each)) for each in ENDINGS)
+    patterns = "|".join((toy, _TEXT.pattern, pca, f"{FILE}[\\s\\S]*(?:{endings})[\\s\\S]*"))
+    names = [*BITS, *IMAGE_SETS, *registered("DATA")]
+    return {"type": "string", "anyOf": [{"enum": names}, {"pattern": f"^(?:{patterns})$"}]}
+
+
+def _any_case(letter: re.Match[str]) -> str:
+    return f"[{letter[0]}{letter[0].upper()}]"
+
+
+DATASET = Told(check_dataset, _dataset_schema)
 
 
 def is_file(dataset: str) -> bool:

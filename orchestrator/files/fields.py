@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from mimsweep.orchestrator.files.choices import (
     ACTIVATIONS,
+    DATASET,
     IMAGE_MODELS,
     MODELS,
     NETWORKS,
@@ -16,7 +17,6 @@ from mimsweep.orchestrator.files.choices import (
     PRIORS,
     Q_X,
     Q_X_SAMPLES,
-    check_dataset,
     did_you_mean,
     is_file,
     not_imported,
@@ -81,13 +81,13 @@ class RunFields(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
-    dataset: Annotated[str, AfterValidator(check_dataset)]
-    model: Annotated[str, AfterValidator(MODELS.check)]
+    dataset: Annotated[str, DATASET]
+    model: Annotated[str, MODELS.told]
     seed: Annotated[int, Field(ge=0, le=LARGEST)] = 1
     z_dim: Positive = 2
     mid_dim: Positive = 50
     layers: Positive = 2
-    act: Annotated[str, AfterValidator(ACTIVATIONS.check)] = "tanh"
+    act: Annotated[str, ACTIVATIONS.told] = "tanh"
     inv_h: bool = False
     # Beyond 18 the inverse of the floor's square, 10^36, leaves what float32 can hold.
     min_logvar: Annotated[int, Field(ge=0, le=18)] = 6
@@ -95,15 +95,15 @@ class RunFields(BaseModel):
     epochs: Positive = 200
     batch_size: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 128
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
-    p_z: Annotated[str, AfterValidator(P_Z.check)] = "anchor"
-    q_x: Annotated[str, AfterValidator(Q_X.check)] = "marginal"
-    q_x_samples: Annotated[str, AfterValidator(Q_X_SAMPLES.check)] = "conditional"
+    p_z: Annotated[str, P_Z.told] = "anchor"
+    q_x: Annotated[str, Q_X.told] = "marginal"
+    q_x_samples: Annotated[str, Q_X_SAMPLES.told] = "conditional"
     p_z_gmm: Components = 0
     q_x_gmm: Components = 0
     q_zx_gmm: Components = 0
     p_xz_gmm: Components = 0
     learn_p_z: bool = False
-    prior: Annotated[str, AfterValidator(PRIORS.check)] = "standard"
+    prior: Annotated[str, PRIORS.told] = "standard"
     pseudo_inputs: Annotated[int, Field(ge=1, le=EPOCH_POINTS)] = 500
     use_training_data_init: bool = True
     patience: Positive = 50
@@ -122,8 +122,8 @@ class RunFields(BaseModel):
     label: Annotated[str, Field(max_length=200)] = ""
     bits: bool = False
     content: str = ""
-    encoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
-    decoder: Annotated[str, AfterValidator(NETWORKS.check)] = "mlp"
+    encoder: Annotated[str, NETWORKS.told] = "mlp"
+    decoder: Annotated[str, NETWORKS.told] = "mlp"
 
     @model_validator(mode="after")
     def _holds_declared(self) -> "RunFields":
@@ -255,12 +255,30 @@ def types_of(name: str) -> list[Any]:
     return [type(part.fields[name]) for _, part in _users_parts() if name in part.fields]
 
 
+def declared_fields() -> dict[str, list[Any]]:
+    """Returns the fields that users' parts declare, and the defaults that they have there."""
+    found: dict[str, list[Any]] = {}
+    for _, part in _users_parts():
+        for name, default in part.fields.items():
+            found.setdefault(name, []).append(default)
+    return found
+
+
+def field_names() -> list[str]:
+    """Returns the names of all fields that there are, ours first."""
+    return [*RunFields.model_fields, *declared_fields()]
+
+
+def declared_type(default: object) -> Any:  # noqa: ANN401
+    """Returns the values that a declared field can have, as pydantic has them."""
+    return _types()[type(default)]
+
+
 def check_name(name: str, problem: str = "no such field") -> str:
     """Returns the name of a field, ours or one that a user's part declares, or says what is."""
     if types_of(name):
         return name
-    theirs = [field for _, part in _users_parts() for field in part.fields]
-    names = list(dict.fromkeys([*RunFields.model_fields, *theirs]))
+    names = field_names()
     near = did_you_mean(name, names) or f"; allowed: {', '.join(names)}{not_imported()}"
     raise ValueError(f"{problem}{near}")
 

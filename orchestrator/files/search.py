@@ -9,10 +9,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.claims import MetricName
+from mimsweep.orchestrator.files.claims.parts import MetricName
 from mimsweep.orchestrator.files.fields import defaults_of
 from mimsweep.orchestrator.files.settings import (
     Name,
@@ -25,7 +25,7 @@ from mimsweep.orchestrator.files.settings import (
 )
 from mimsweep.orchestrator.files.shipped import found
 from mimsweep.orchestrator.files.space import Dimension, read_dimension
-from mimsweep.orchestrator.files.spec import RunSpec, explain, one_of
+from mimsweep.orchestrator.files.spec import RunSpec, explain, listed
 from mimsweep.orchestrator.files.sweep import MAX_RUNS, Sweep, read_sweep
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath, load_yaml, shown_name
 
@@ -37,7 +37,7 @@ PRUNERS = ("none", "median", "hyperband", "wilcoxon")
 MAX_CORNERS = 100_000
 """Each corner of the space is checked as a run; more of them are a slip of the pen."""
 
-_LOSS_OF = ("dataset", "model", "inv_h", "q_x_samples")
+LOSS_OF = ("dataset", "model", "inv_h", "q_x_samples")
 """Fields whose values have test losses that mean different things."""
 
 
@@ -47,8 +47,8 @@ class Objective(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     metric: MetricName
-    direction: Annotated[str, AfterValidator(one_of(DIRECTIONS, "direction"))]
-    seeds: Annotated[str, AfterValidator(one_of(SEEDS, "way to join seeds"))] = "mean"
+    direction: Annotated[str, listed(DIRECTIONS, "direction")]
+    seeds: Annotated[str, listed(SEEDS, "way to join seeds")] = "mean"
 
     @property
     def maximize(self) -> bool:
@@ -146,7 +146,7 @@ class Search:
         return self.fixed.get(field, RunSpec.model_fields[field].default)
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
     """The top level of a search file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -159,8 +159,8 @@ class _Document(BaseModel):
     objective: Any
     trials: Annotated[int, Field(ge=1)]
     parallel: Annotated[int, Field(ge=1)] = 4
-    sampler: Annotated[str, AfterValidator(one_of(SAMPLERS, "sampler"))] = "tpe"
-    pruner: Annotated[str, AfterValidator(one_of(PRUNERS, "pruner"))] = "none"
+    sampler: Annotated[str, listed(SAMPLERS, "sampler")] = "tpe"
+    pruner: Annotated[str, listed(PRUNERS, "pruner")] = "none"
 
 
 def load_either(path: Path, overrides: Sequence[str]) -> Sweep | Search:
@@ -196,7 +196,7 @@ def load_search(path: Path) -> Search:
 
 def read_search(file: YamlFile) -> Search:
     """Checks a search file that was read; as `load_search`."""
-    document = read_model(file, _Document, file.data)
+    document = read_model(file, Document, file.data)
     fixed = fixed_settings(file, document.fixed, "space")
     for field in document.space:
         check_varied(file, ("space", field), fixed)
@@ -277,7 +277,7 @@ def _check_methods(file: YamlFile, search: Search) -> None:
     if search.pruner != "none" and len(search.objectives) > 1:
         raise file.error(pruner, f"{search.pruner} is not allowed with several objectives")
     if search.pruner in ("median", "hyperband"):
-        for field in set(_LOSS_OF) & set(search.space):
+        for field in set(LOSS_OF) & set(search.space):
             raise file.error(
                 pruner,
                 f"{search.pruner} compares test losses, which differ in meaning by {field}; "

@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mimsweep.orchestrator.errors import SpecError
+from mimsweep.orchestrator.files.choices import Told
 from mimsweep.orchestrator.files.fields import LARGEST, check_name
 from mimsweep.orchestrator.files.spec import explain, shown, unknown
 from mimsweep.orchestrator.files.yamlfile import YamlFile, YamlPath
@@ -18,7 +19,8 @@ _OF_SEARCHES = ("space", "objective", "trials")
 """Keys that every search file must have, and no sweep file can."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RANGE = re.compile(r"(-?[0-9]{1,300})\.\.(-?[0-9]{1,300})")
+RANGE = re.compile(r"(-?[0-9]{1,300})\.\.(-?[0-9]{1,300})")
+"""An inclusive range of whole numbers, `1..10`."""
 
 
 def _name(value: str) -> str:
@@ -35,7 +37,7 @@ def is_search(data: Mapping[str, Any]) -> bool:
     return "grid" not in data and not data.keys().isdisjoint(_OF_SEARCHES)
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, Told(_name, lambda: {"pattern": f"^{_NAME.pattern}$"})]
 """Of a sweep or search, which is that of its experiment in MLflow too."""
 
 
@@ -85,7 +87,7 @@ def fixed_settings(file: YamlFile, fixed: dict[str, Any], varied: str) -> dict[s
     for field, value in fixed.items():
         path: YamlPath = ("fixed", field)
         check_field(file, path)
-        if isinstance(value, list) or (isinstance(value, str) and _RANGE.fullmatch(value)):
+        if isinstance(value, list) or (isinstance(value, str) and RANGE.fullmatch(value)):
             text = f"{shown(value)} is not one value; several belong under {varied}"
             raise file.error(path, text)
         settings[field] = read_setting(file, path, value)
@@ -122,7 +124,7 @@ def checked(value: Any, error: Callable[[int, str], SpecError]) -> Setting:  # n
     values: Sequence[Any] = value if isinstance(value, list) else [value]
     if not values:
         raise error(0, "the list is empty; give at least one value")
-    if isinstance(value, str) and (ends := _RANGE.fullmatch(value)):
+    if isinstance(value, str) and (ends := RANGE.fullmatch(value)):
         first, last = int(ends[1]), int(ends[2])
         if first > last:
             raise error(0, f"{value} runs backwards; write {last}..{first}")

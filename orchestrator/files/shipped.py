@@ -14,6 +14,9 @@ from mimsweep.orchestrator.files.yamlfile import STDIN, load_yaml
 
 FOLDER = Path(__file__).parents[2] / "sweeps"
 
+SCHEMAS = {"sweep": "sweep.schema.json", "search": "search.schema.json"}
+"""The files of the schemas, which shipped files name for editors; `mimsweep schema` prints them."""
+
 
 @dataclass(frozen=True)
 class Shipped:
@@ -59,14 +62,14 @@ def found(given: Path) -> Path:
 
 
 def copy(name: str, folder: Path) -> list[Path]:
-    """Copies a shipped file, and the table of published points that it names.
+    """Copies a shipped file, the table of published points that it names, and its schema.
 
     Args:
         name: of the shipped file.
         folder: gets them, where they are to each other as they are shipped.
 
     Returns:
-        the copies.
+        the copies; a schema that is there is left as it is, as it may know the user's own parts.
 
     Raises:
         SpecError: there is none of that name, or one of the files is there already; then nothing
@@ -77,7 +80,11 @@ def copy(name: str, folder: Path) -> list[Path]:
     if name not in names:
         near = did_you_mean(name, names) or f"; there are {', '.join(sorted(names))}"
         raise SpecError(f"{name}: no shipped sweep of that name{near}")
-    files = [source.name, *filter(None, [load_yaml(source).data.get("published")])]
+    data = load_yaml(source).data
+    files = [source.name, *filter(None, [data.get("published")])]
+    schema = SCHEMAS["search" if is_search(data) else "sweep"]
+    if not (folder / schema).exists():
+        files.append(schema)
     copies = [folder / file for file in files]
     for path in copies:
         if path.exists() or path.is_symlink():

@@ -10,7 +10,7 @@ from pydantic import PrivateAttr, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
 from mimsweep.orchestrator.files import choices
-from mimsweep.orchestrator.files.choices import did_you_mean, is_known
+from mimsweep.orchestrator.files.choices import Told, among, did_you_mean, is_known
 from mimsweep.orchestrator.files.conflicts import conflicts
 from mimsweep.orchestrator.files.fields import FOUND_FIELDS, RunFields, conflict
 
@@ -207,7 +207,7 @@ def unknown(problem: str, name: str, names: Collection[str]) -> str:
 
 
 def one_of(names: Collection[str], kind: str) -> Callable[[str], str]:
-    """Returns a validator that lets only `names` pass; `kind` says what they are."""
+    """Returns a check that lets only `names` pass; `kind` says what they are."""
 
     def check(value: str) -> str:
         if value in names:
@@ -215,3 +215,8 @@ def one_of(names: Collection[str], kind: str) -> Callable[[str], str]:
         raise ValueError(unknown(f"{shown(value)} is not a {kind}", value, names))
 
     return check
+
+
+def listed(names: Collection[str], kind: str) -> Told:
+    """Returns the same check, for pydantic."""
+    return Told(one_of(names, kind), lambda: among(names))

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mimsweep.dashboards.statistics.points import read_points
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.claims import Claim, MetricName, SpecField, SpecFields
+from mimsweep.orchestrator.files.claims.claim import Claim
+from mimsweep.orchestrator.files.claims.parts import MetricName, SpecField, SpecFields
 from mimsweep.orchestrator.files.fields import check_name
 from mimsweep.orchestrator.files.nodes import scalar
 from mimsweep.orchestrator.files.settings import (
@@ -121,7 +122,7 @@ class Sweep:
         return "\n".join(f"{line}: {count}" for line, count in lines.items() if count)
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
     """The top level of a sweep file. What stands under `fixed` and `grid` is checked run by run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -169,7 +170,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
 def read_sweep(file: YamlFile, overrides: Sequence[str] = ()) -> Sweep:
     """Expands a sweep file that was read; as `load_sweep`."""
     inner: dict[str, type[BaseModel]] = {"figures": Figures, "claims": Claim}
-    document = read_model(file, _Document, file.data, inner=inner)
+    document = read_model(file, Document, file.data, inner=inner)
     blocks = list(_blocks(file, document))
     overriding = _overrides(overrides)
     for block in blocks:
@@ -216,7 +217,7 @@ def _check_contents(file: YamlFile, runs: Collection[RunSpec]) -> None:
             raise file.error((), text)
 
 
-def _published(file: YamlFile, document: _Document) -> Path | None:
+def _published(file: YamlFile, document: Document) -> Path | None:
     if document.published is None:
         return None
     table = file.folder / document.published
@@ -231,7 +232,7 @@ def _published(file: YamlFile, document: _Document) -> Path | None:
     return table
 
 
-def _blocks(file: YamlFile, document: _Document) -> Iterator[_Block]:
+def _blocks(file: YamlFile, document: Document) -> Iterator[_Block]:
     fixed = fixed_settings(file, document.fixed, "grid")
     if "grid" not in document.model_fields_set:
         yield _Block((), fixed)

@@ -29,7 +29,7 @@ STDIN = Path("-")
 _MAX_BYTES = 16_000_000
 """No file that people write is larger; a device or a data file given by mistake may have no end."""
 
-_ASIDE = ("x-", ".")
+ASIDE = ("x-", ".")
 """How keys on top of a file begin that are there for their anchors alone."""
 
 
@@ -101,7 +101,7 @@ def load_yaml(path: Path) -> YamlFile:
         if not isinstance(node, yaml.MappingNode):
             raise problem(node.start_mark, "the file must be a mapping of keys to values")
         data = _value(file, node, ())
-        file.data.update({key: data[key] for key in data if not key.startswith(_ASIDE)})
+        file.data.update({key: data[key] for key in data if not key.startswith(ASIDE)})
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         assert mark is not None

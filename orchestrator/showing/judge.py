@@ -12,7 +12,7 @@ from mimsweep.dashboards.statistics.claims.claim import Cell, Judgement
 from mimsweep.dashboards.statistics.claims.ranking import ranking
 from mimsweep.dashboards.statistics.wording import cell_text, forecast_text
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.claims import Claim
+from mimsweep.orchestrator.files.claims.claim import Claim
 from mimsweep.orchestrator.files.fields import FOUND_FIELDS
 from mimsweep.orchestrator.files.sweep import Sweep
 from mimsweep.orchestrator.showing.table import fields_of

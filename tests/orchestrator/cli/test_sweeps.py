@@ -18,6 +18,7 @@ def test_a_sweep_is_copied_once(here: Path) -> None:
     assert mimsweep("sweeps", "copy", "expressiveness").stdout.splitlines() == [
         "expressiveness.yaml",
         "published/expressiveness.csv",
+        "sweep.schema.json",
     ]
     assert "there already" in refused(mimsweep("sweeps", "copy", "expressiveness"))
     assert "160 runs" in mimsweep("validate", "expressiveness.yaml").stdout

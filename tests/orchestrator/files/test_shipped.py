@@ -64,12 +64,16 @@ def test_an_unknown_name_gets_the_nearest(given: str, sentence: str) -> None:
 
 def test_a_copy_has_the_table_that_it_names_and_is_the_same_sweep(empty: Path) -> None:
     copies = copy("bottleneck", Path())
-    assert copies == [Path("bottleneck.yaml"), Path("published/bottleneck.csv")]
+    schema = Path("sweep.schema.json")
+    assert copies == [Path("bottleneck.yaml"), Path("published/bottleneck.csv"), schema]
     mine, theirs = load_sweep(copies[0]), load_sweep(Path("bottleneck"))
     assert mine.runs == theirs.runs
     assert mine.published == copies[1]
     assert sorted(p for p in empty.rglob("*") if p.is_file()) == [empty / p for p in copies]
+    schema.write_text("of my own parts")
     assert copy("smoke", Path()) == [Path("smoke.yaml")]
+    assert schema.read_text() == "of my own parts"
+    assert copy("search_warmup", Path())[1:] == [Path("search.schema.json")]
 
 
 def test_nothing_is_copied_over_a_file_of_the_users(empty: Path) -> None:

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from mimsweep.orchestrator.cli.main import main
 from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.files.claims import parse_where
+from mimsweep.orchestrator.files.claims.where import parse_where
 from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
 from mimsweep.orchestrator.tracking.writer import Tracking
 

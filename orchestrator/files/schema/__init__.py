@@ -1,0 +1,1 @@
+"""What may stand in sweep and search files, as JSON schemas for editors and programs."""
