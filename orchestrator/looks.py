@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mimsweep.dashboards.statistics.claims.claim import Judgement
-    from mimsweep.orchestrator.running.policy import Options
+    from mimsweep.orchestrator.running.policy import Options, Outcome
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def looks_at(sweep: Sweep, most: int | None) -> Looks:
 
 def run_until_decided(
     sweep: Sweep, most: int, options: Options, say: Callable[[str], object]
-) -> None:
+) -> tuple[Sweep, Outcome]:
     """Trains what is missing of a sweep, and more seeds until its claims are decided.
 
     Args:
@@ -175,8 +175,12 @@ def run_until_decided(
         options: of the training.
         say: a line on each look.
 
+    Returns:
+        The sweep with the seeds of the last look, and what training it came to: no further look is
+        taken if runs failed, or it was asked to stop.
+
     Raises:
-        MimsweepError: as of `run_sweep`, `Outcome.require_all` and `looks_at`.
+        MimsweepError: as of `run_sweep` and `looks_at`.
     """
     from mimsweep.orchestrator.running.progress import view
     from mimsweep.orchestrator.running.run import run_sweep
@@ -185,7 +189,8 @@ def run_until_decided(
     for look in looks.sweeps:
         with view() as shown:
             outcome = run_sweep(look, options, shown)
-        outcome.require_all()
+        if outcome.interrupted or outcome.failed:
+            break
         options = options.model_copy(update={"fresh": False, "fresh_stale": False})
         verified = looks.judge(open_list(options.tracking_uri).frame(sweep.name))
         found = verified.judgements
@@ -193,4 +198,5 @@ def run_until_decided(
         decided = f"{len(found) - left} of {len(found)} claims are decided"
         say(f"{sweep.name}: with {looks.seeds[verified.taken - 1]} seeds {decided}")
         if not could_be_decided(found):
-            return
+            break
+    return look, outcome

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,9 +18,9 @@ import click
 
 from mimsweep.orchestrator.cli import results as cli_results
 from mimsweep.orchestrator.cli import search as cli_search
+from mimsweep.orchestrator.cli.doctor import doctor
 from mimsweep.orchestrator.cli.measure import measure
 from mimsweep.orchestrator.cli.options import (
-    PathType,
     add_modules,
     as_json,
     cohort_size,
@@ -34,6 +33,7 @@ from mimsweep.orchestrator.cli.options import (
     seeds_until_decided,
     sweep_file,
     tell,
+    tell_json,
     tracking_uri,
 )
 from mimsweep.orchestrator.cli.schema import schema
@@ -45,7 +45,7 @@ from mimsweep.orchestrator.cli.training import (
     end_interrupted,
     training,
 )
-from mimsweep.orchestrator.defaults import data_dir
+from mimsweep.orchestrator.cli.ui import ui
 from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.surroundings import (
@@ -100,12 +100,16 @@ def main(modules: Sequence[str]) -> None:
 @main.command()
 @either_file
 @overrides
-def validate(sweep: Path, overrides: Sequence[str]) -> None:
+@as_json
+def validate(sweep: Path, overrides: Sequence[str], as_json: bool) -> None:
     """Check a sweep or search file; write nothing."""
     from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.files.yamlfile import shown_name
 
     loaded = load_either(sweep, overrides)
+    if as_json:
+        tell_json({"file": shown_name(sweep), **loaded.to_json()})
+        return
     click.echo(f"{shown_name(sweep)}: {loaded.name}, {loaded.size}")
     if isinstance(loaded, Sweep):
         for line in loaded.files:
@@ -143,7 +147,7 @@ def plan(
     tell(made.lines)
     planned = made.to_json()
     if as_json:
-        click.echo(json.dumps(planned, indent=2))
+        tell_json(planned)
         return
     click.echo(f"{loaded.name}: {planned['runs']} runs, {planned['complete']} complete")
     for line in made.stale.lines:
@@ -165,12 +169,14 @@ def plan(
     help="Train those complete runs anew whose code, a user's, has changed since.",
 )
 @seeds_until_decided
+@as_json
 def run(
     sweep: Path,
     overrides: Sequence[str],
     tracking_uri: str | None,
     cohort_size: str,
     seeds_until_decided: int | None,
+    as_json: bool,
     **how: Any,  # noqa: ANN401
 ) -> None:
     """Train the runs of a sweep that are not complete yet."""
@@ -183,11 +189,17 @@ def run(
     if seeds_until_decided is not None:
         from mimsweep.orchestrator.looks import run_until_decided
 
-        run_until_decided(loaded, seeds_until_decided, options, lambda line: tell([line]))
+        loaded, outcome = run_until_decided(
+            loaded, seeds_until_decided, options, lambda line: tell([line])
+        )
     else:
         with view() as shown:
             outcome = run_sweep(loaded, options, shown)
-        outcome.require_all()
+    if as_json and not outcome.interrupted:
+        from mimsweep.orchestrator.showing.listing import standing
+
+        tell_json(standing(loaded, options.tracking_uri).to_json())
+    outcome.require_all()
     if str(sweep) != "-":  # the standard input has been read
         figures = command_for("figures", sweep, overrides, tracking_uri)
         ui = command_for("ui", None, (), tracking_uri)
@@ -197,7 +209,8 @@ def run(
 @main.command()
 @either_file
 @tracking_uri
-def cancel(sweep: Path, tracking_uri: str | None) -> None:
+@as_json
+def cancel(sweep: Path, tracking_uri: str | None, as_json: bool) -> None:
     """Stop a sweep or search that is being run; what is complete stays."""
     from mimsweep.orchestrator.files.sweep import Sweep
     from mimsweep.orchestrator.running.cancel import cancel_sweep
@@ -207,6 +220,10 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
     loaded = load_either(sweep, ())
     store = Tracking(resolve_uri(tracking_uri), create=False)
     stopped = cancel_sweep(store, loaded.name)
+    if as_json:
+        kind = "sweep" if isinstance(loaded, Sweep) else "search"
+        tell_json({kind: loaded.name, "stopped": stopped})
+        return
     if stopped is None:
         click.echo(f"{loaded.name} is not being run: nothing to cancel")
         return
@@ -221,31 +238,6 @@ def cancel(sweep: Path, tracking_uri: str | None) -> None:
     )
 
 
-@main.command()
-@tracking_uri
-@click.option(
-    "--move-artifacts",
-    metavar="FOLDER",
-    type=PathType(),
-    help="First tell the store that its artifacts are in this folder now, of a project that was "
-    "moved or copied; by MLflow's default it is called mlruns.",
-)
-@as_json
-def doctor(tracking_uri: str | None, move_artifacts: Path | None, as_json: bool) -> None:
-    """Check this machine and the tracking store: a line each, OK, WARN or FAIL."""
-    from mimsweep.orchestrator.running.doctor import examine, exit_code
-    from mimsweep.orchestrator.tracking.uri import resolve_uri
-
-    checks = []
-    for check in examine(resolve_uri(tracking_uri), data_dir(), move_artifacts):
-        checks.append(check)
-        if not as_json:
-            click.echo(f"{check.state:<5}{check.name}: {check.text}")
-    if as_json:
-        click.echo(json.dumps([vars(check) for check in checks], indent=2))
-    sys.exit(exit_code(checks))
-
-
 for _command in (
     cli_results.status,
     cli_results.results,
@@ -253,11 +245,12 @@ for _command in (
     cli_results.report,
     cli_results.table,
     cli_results.verify,
-    cli_results.ui,
     cli_search.search,
+    doctor,
     measure,
     schema,
     sweeps,
+    ui,
 ):
     main.add_command(_command)
 

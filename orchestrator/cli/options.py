@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -59,7 +60,9 @@ tracking_uri = click.option(
     metavar="URI",
     help="Tracking store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, for scripts (docs/agents.md)."
+)
 cohort_size = click.option(
     "--cohort-size",
     metavar="N|auto",
@@ -95,6 +98,11 @@ def tell(lines: Iterable[str]) -> None:
     """Says lines on the standard error, of a command whose output is for others."""
     for line in lines:
         click.echo(f"mimsweep: {line}", err=True)
+
+
+def tell_json(made: object) -> None:
+    """Prints what a command came to, for scripts."""
+    click.echo(json.dumps(made, indent=2))
 
 
 def command_for(

@@ -1,9 +1,7 @@
-"""The commands that read what was tracked: status, results, figures, report, verify, ui."""
+"""The commands that read what was tracked: status, results, figures, report, verify."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +21,11 @@ from mimsweep.orchestrator.cli.options import (
     sweep_file,
     sweep_files,
     tell,
+    tell_json,
     tracking_uri,
 )
 from mimsweep.orchestrator.defaults import data_dir
-from mimsweep.orchestrator.errors import SpecError
-from mimsweep.orchestrator.stopping import kill_children
+from mimsweep.orchestrator.errors import MissingError, SpecError
 
 
 @click.command()
@@ -44,7 +42,7 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     found = standing(load_either(sweep, overrides), resolve_uri(tracking_uri))
     tell(found.lines)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        tell_json(found.to_json())
         return
     counts = found.counts
     most = ", at most" if found.kind == "search" else ""
@@ -74,8 +72,13 @@ def status(sweep: Path, overrides: Sequence[str], tracking_uri: str | None, as_j
     type=PathType(dir_okay=False),
     help="A .csv, .parquet or .json file; by default CSV to stdout.",
 )
+@as_json
 def results(
-    sweep: Path, overrides: Sequence[str], tracking_uri: str | None, output: Path | None
+    sweep: Path,
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Print or store the table of complete runs: a row per run."""
     from mimsweep.orchestrator.files.sweep import Sweep
@@ -88,15 +91,18 @@ def results(
     published = loaded.published if isinstance(loaded, Sweep) else None
     if output and any(path and _same(output, path) for path in (sweep, published)):
         raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
+    kind = "sweep" if isinstance(loaded, Sweep) else "search"
     found = listing.results(loaded, resolve_uri(tracking_uri))
     table = found.table
     tell(found.lines)
     kept = output is not None and table.empty and output.exists()  # the table of earlier runs, say
-    if output is None:
-        click.echo(table.to_csv(index=False), nl=False)
-    elif not kept:
+    if output is not None and not kept:
         write_table(table, output)
         click.echo(f"{output}: {len(table)} of {len(found.runs)} runs", err=True)
+    if as_json:
+        tell_json({kind: loaded.name, **found.to_json()})
+    elif output is None:
+        click.echo(table.to_csv(index=False), nl=False)
     if found.lost:
         raise missing_error(found.lost)
     if table.empty:
@@ -123,6 +129,7 @@ def results(
 @click.option(
     "--output", metavar="FILE", type=PathType(dir_okay=False), help="A file; else to stdout."
 )
+@as_json
 def table(
     sweep: Path,
     overrides: Sequence[str],
@@ -132,9 +139,10 @@ def table(
     metric: str | None,
     form: str,
     output: Path | None,
+    as_json: bool,
 ) -> None:
     """Print a table of means over seeds, for a paper: which is best, and how surely."""
-    from mimsweep.orchestrator.showing.means import FORMS, Wanted, means, versions
+    from mimsweep.orchestrator.showing.means import FORMS, Wanted, means, to_json, versions
     from mimsweep.orchestrator.showing.study import Study
     from mimsweep.orchestrator.showing.table import write_text
     from mimsweep.orchestrator.tracking.uri import resolve_uri
@@ -149,13 +157,15 @@ def table(
     text = FORMS[form](made, versions(study.store.invocations(loaded.name)))
     if len(study.table) < len(loaded.runs):
         tell([f"{loaded.name}: {len(study.table)} of {len(loaded.runs)} runs are complete"])
-    if output is None:
-        click.echo(text, nl=False)
-    elif _same(output, sweep):
-        raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
-    else:
+    if output is not None:
+        if _same(output, sweep):
+            raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
         write_text(text, output)
         click.echo(f"{output}: {loaded.name}", err=True)
+    if as_json:
+        tell_json(to_json(made))
+    elif output is None:
+        click.echo(text, nl=False)
 
 
 def _same(path: Path, other: Path) -> bool:
@@ -179,20 +189,35 @@ def _same(path: Path, other: Path) -> bool:
     is_flag=True,
     help="Draw also, from stored weights, what runs of two dimensions, or of images, learned.",
 )
+@as_json
 def figures(
     sweeps: Sequence[Path],
     overrides: Sequence[str],
     tracking_uri: str | None,
     output: Path,
     latent: bool,
+    as_json: bool,
 ) -> None:
     """Draw sweeps from their complete runs; store the figures on the parent run too."""
     from mimsweep.orchestrator.showing.output import draw_sweeps
+    from mimsweep.orchestrator.tracking.artifacts import files_in
     from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = [load(path, overrides) for path in sweeps]
-    for line in draw_sweeps(loaded, resolve_uri(tracking_uri), output, latent, data_dir()):
-        click.echo(line)
+    folders = {sweep.name: output / sweep.name for sweep in loaded}
+    before = {name: files_in(folder) for name, folder in folders.items()}
+    lost = None
+    try:
+        for line in draw_sweeps(loaded, resolve_uri(tracking_uri), output, latent, data_dir()):
+            click.echo(line, err=as_json)
+    except MissingError as error:  # the rest is drawn
+        lost = error
+    if as_json:
+        drawn = {name: files_in(folder) - before[name] for name, folder in folders.items()}
+        paths = {n: sorted(str(folders[n] / file) for file, *_ in drawn[n]) for n in folders}
+        tell_json({"figures": paths})
+    if lost:
+        raise lost
 
 
 @click.command()
@@ -207,16 +232,29 @@ def figures(
     show_default=True,
     help="The HTML file.",
 )
+@as_json
 def report(
-    sweeps: Sequence[Path], overrides: Sequence[str], tracking_uri: str | None, output: Path
+    sweeps: Sequence[Path],
+    overrides: Sequence[str],
+    tracking_uri: str | None,
+    output: Path,
+    as_json: bool,
 ) -> None:
     """Write one HTML file on sweeps and searches, to be sent to others; it needs no network."""
     from mimsweep.orchestrator.showing.output import report_on
     from mimsweep.orchestrator.tracking.uri import resolve_uri
 
     loaded = [load_either(path, overrides) for path in sweeps]
-    for line in report_on(loaded, resolve_uri(tracking_uri), output, data_dir()):
-        click.echo(line)
+    lost = None
+    try:
+        for line in report_on(loaded, resolve_uri(tracking_uri), output, data_dir()):
+            click.echo(line, err=as_json)
+    except MissingError as error:  # the page has the rest
+        lost = error
+    if as_json:
+        tell_json({"report": str(output), "names": [each.name for each in loaded]})
+    if lost:
+        raise lost
 
 
 @click.command()
@@ -241,56 +279,10 @@ def verify(
     found = looks.verify(loaded, resolve_uri(tracking_uri), seeds_until_decided)
     tell(found.lines)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        tell_json(found.to_json())
     else:
         for judgement in found.judgements:
             click.echo("\n".join(to_lines(judgement)))
         if found.line:
             click.echo(found.line)
     sys.exit(0 if found.all_hold else 1)
-
-
-@click.command()
-@tracking_uri
-@click.option(
-    "--port",
-    metavar="N",
-    type=click.IntRange(1, 65535),
-    default=5000,
-    show_default=True,
-    help="Port of the pages.",
-)
-def ui(tracking_uri: str | None, port: int) -> None:
-    """Open MLflow's pages on the tracking store, at http://127.0.0.1:PORT."""
-    import subprocess
-
-    from mimsweep.orchestrator.tracking.uri import resolve_uri
-    from mimsweep.orchestrator.tracking.writer import Tracking
-
-    uri = resolve_uri(tracking_uri)
-    # MLflow would make a store that isn't there, and end in a traceback of what is wrong with one.
-    Tracking(uri, create=False).require()
-    _require_port(port)
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    # Eight more processes, for jobs that we have none of, would take half a core from trainers.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
-    # In a session of its own: told to stop by a terminal, MLflow ends late, or not at all.
-    pages = subprocess.Popen(
-        [*command, "--backend-store-uri", uri], env=environment, start_new_session=True
-    )
-    try:
-        sys.exit(pages.wait())
-    finally:
-        kill_children()
-
-
-def _require_port(port: int) -> None:
-    """Sees to it that nobody else serves at a port: MLflow would say so, and exit with 0."""
-    import socket
-
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MLflow's server does
-        try:
-            tried.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise SpecError(f"--port {port}: {error.strerror}; name another port") from error

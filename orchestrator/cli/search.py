@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mimsweep.orchestrator import defaults
-from mimsweep.orchestrator.cli.options import PathType, as_json, tracking_uri
+from mimsweep.orchestrator.cli.options import PathType, as_json, tell_json, tracking_uri
 from mimsweep.orchestrator.cli.training import cohort_limit_of, training
 from mimsweep.orchestrator.errors import TrainingError
 
@@ -68,7 +67,7 @@ def search(
     with view() as shown:
         found = run_search(loaded, options, storage, output, shown)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found.summary), indent=2))
+        tell_json(dataclasses.asdict(found.summary))
     else:
         _tell(loaded, found)
     found.outcome.require_all()
@@ -83,7 +82,7 @@ def tell_plan(search: Search, complete: int, as_json: bool) -> None:
 
     planned = plan_search(search, complete)
     if as_json:
-        click.echo(json.dumps(planned, indent=2))
+        tell_json(planned)
         return
     click.echo(f"{search.name}: {search.size}, {complete} complete")
     most = f"{planned['parallel']} trials at once, {planned['epochs']} epochs at most"

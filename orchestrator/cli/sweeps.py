@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from mimsweep.orchestrator.cli.options import as_json
+from mimsweep.orchestrator.cli.options import as_json, tell_json
 
 
 @click.group(invoke_without_command=True)
@@ -22,7 +21,7 @@ def sweeps(ctx: click.Context, as_json: bool) -> None:
 
     there = list(shipped())
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in there], indent=2))
+        tell_json([asdict(each) for each in there])
         return
     width = max(len(each.name) for each in there)
     for each in there:
@@ -31,9 +30,14 @@ def sweeps(ctx: click.Context, as_json: bool) -> None:
 
 @sweeps.command()
 @click.argument("name")
-def copy(name: str) -> None:
+@as_json
+def copy(name: str, as_json: bool) -> None:
     """Copy a shipped sweep here, with the table and the schema that it names."""
     from mimsweep.orchestrator.files import shipped
 
-    for path in shipped.copy(name, Path()):
+    copies = shipped.copy(name, Path())
+    if as_json:
+        tell_json({"copied": [str(path) for path in copies]})
+        return
+    for path in copies:
         click.echo(path)

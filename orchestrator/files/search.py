@@ -130,6 +130,11 @@ class Search:
         seeds = len(self.seeds)
         return f"a search of {self.goal} trials × {seeds} seeds: {self.most_runs} runs at most"
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `mimsweep validate --json` prints of it."""
+        told = {"trials": self.goal, "seeds": len(self.seeds), "most_runs": self.most_runs}
+        return {"search": self.name, "description": self.description, **told}
+
     @property
     def default(self) -> dict[str, Any] | None:
         """The point of the space at which each field has its default; None if there is none."""

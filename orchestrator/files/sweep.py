@@ -76,6 +76,12 @@ class Sweep:
         """How large it is, for people."""
         return f"{len(self.runs)} runs"
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `mimsweep validate --json` prints of it."""
+        claims = [claim.claim for claim in self.claims]
+        told = {"runs": len(self.runs), "claims": claims, "data_files": self.files}
+        return {"sweep": self.name, "description": self.description, **told}
+
     @property
     def files(self) -> list[str]:
         """A line on each data file, for people."""

@@ -5,8 +5,9 @@ Imports little as it loads: `plan` and `status` are to answer at once.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,12 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         """Returns what `mimsweep status --json` prints."""
         told = {self.kind: self.name, "total": self.total, **self.counts}
-        return {**told, "stale": self.stale.counts}
+        failures = [
+            {"run_name": name, "run_id": state.run_id, "reason": state.reason or ""}
+            for name, state in self.states
+            if state is not None and state.status == "FAILED"
+        ]
+        return {**told, "failures": failures, "stale": self.stale.counts}
 
 
 def standing(file: Sweep | Search, uri: str) -> Standing:
@@ -154,6 +160,20 @@ class Results:
     runs: Sequence[RunSpec]
     lost: Sequence[str]
     lines: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a mapping per complete run, and counts; of what is no finite number, null."""
+        rows = self.table.astype(object).to_dict("records")
+        told = [finite(row) for row in rows]
+        return {"total": len(self.runs), "complete": len(told), "results": told}
+
+
+def finite(row: Mapping[Hashable, object]) -> dict[str, object]:
+    """Returns a row for JSON, which has neither NaN nor infinities: null stands for them."""
+    return {
+        str(name): None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
 
 
 def results(file: Sweep | Search, uri: str) -> Results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from mimsweep.dashboards.tables.layout import Table, layout, mixed, tidy
 from mimsweep.dashboards.tables.markup import to_html, to_markdown
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.metrics import TABLE_METRICS
+from mimsweep.orchestrator.showing.listing import finite
 from mimsweep.orchestrator.showing.study import Study
 from mimsweep.orchestrator.showing.table import fields_of, methods
 from mimsweep.orchestrator.tracking.runs import Invocation
@@ -64,6 +66,12 @@ def means(study: Study, wanted: Wanted) -> Table:
     corner = ", ".join(map(style.field, wanted.columns))
     rows, columns = _called(runs, wanted.rows), _called(runs, wanted.columns)
     return layout(name, runs, rows, columns, wanted.metrics, corner)
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    """Returns what `mimsweep table --json` prints: a mapping per cell, as of `tidy`."""
+    cells = tidy(table).astype(object).to_dict("records")
+    return {"sweep": table.name, "cells": [finite(cell) for cell in cells]}
 
 
 def _filled(study: Study, wanted: Wanted) -> Wanted:

@@ -132,12 +132,12 @@ class Sweep:
             if seeds_until_decided is not None:
                 from mimsweep.orchestrator.looks import run_until_decided
 
-                run_until_decided(
+                _, outcome = run_until_decided(
                     self._file, seeds_until_decided, options, lambda line: say([line])
                 )
-                return
-            with view() as shown:
-                outcome = run_sweep(self._file, options, shown)
+            else:
+                with view() as shown:
+                    outcome = run_sweep(self._file, options, shown)
             outcome.require_all()
 
     def status(self) -> dict[str, Any]:

@@ -90,7 +90,9 @@ def test_plan_says_which_device_it_takes_unmeasured(
 
 
 def test_status(sweep: Path, store: Tracking) -> None:
-    assert json.loads(mimsweep("status", sweep, "--json").stdout) == {
+    told = json.loads(mimsweep("status", sweep, "--json").stdout)
+    assert [each["run_name"] for each in told.pop("failures")] == [RUNS[2].run_name]
+    assert told == {
         "sweep": "toy", "total": 6, "finished": 2, "failed": 1, "running": 1, "killed": 1,
         "missing": 1, "stale": {},
     }  # fmt: skip
