@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.auto import Planned, faster
@@ -10,7 +11,7 @@ from mimsweep.orchestrator.engines.base import Engine, Place
 from mimsweep.orchestrator.engines.choice import Choice, choose
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.running.dispatch import Dispatcher
-from mimsweep.orchestrator.running.environment import environment_tags
+from mimsweep.orchestrator.running.environment import environment_tags, keep
 from mimsweep.orchestrator.running.policy import Options, Outcome
 from mimsweep.orchestrator.running.progress import View
 from mimsweep.orchestrator.running.recorder import Recorder
@@ -65,9 +66,11 @@ def begin(name: str, description: str, tracking: Tracking, kind: str, engine: En
     Raises:
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
-    tags = {**environment_tags(), "mimsweep.device": kind}
+    folder = Path.cwd()
+    tags = {**environment_tags(folder), "mimsweep.device": kind}
     parent_id = tracking.start_sweep(name, description, tags, {"sweep": name})
     recorder = Recorder(tracking, name, parent_id, tags, Spool(spool_dir(tracking, name)))
+    recorder.also(partial(keep, folder=folder))
     return Invocation(parent_id, recorder, engine)
 
 

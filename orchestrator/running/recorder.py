@@ -127,6 +127,10 @@ class Recorder:
         """Stores tags on the parent run."""
         self._calls.add(lambda: self._tracking.log_summary(self._parent_id, tags, {}))
 
+    def also(self, call: Callable[[Tracking, str], None]) -> None:
+        """Makes a call on the parent run, when it is its turn."""
+        self._calls.add(lambda: call(self._tracking, self._parent_id))
+
     def epoch(self, event: EpochEnded) -> None:
         """Stores an epoch's metrics, soon. One that was told before (by a lost worker) is not."""
         epochs = self._epochs.setdefault(event.run_key, [])
