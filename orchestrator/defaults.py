@@ -6,9 +6,11 @@ from typing import Literal
 
 Engine = Literal["local", "ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
+Order = Literal["cost", "overview"]
 
 ENGINE: Engine = "local"
 DEVICE: Device = "auto"
+ORDER: Order = "cost"
 GPUS_PER_WORKER = 1.0
 COHORT_SIZE: Literal["auto"] = "auto"
 RETRIES = 1

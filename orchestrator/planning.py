@@ -17,6 +17,7 @@ from mimsweep.orchestrator.costs import (
     is_eager,
     stack_cost,
 )
+from mimsweep.orchestrator.defaults import ORDER, Order
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import VARIES_IN_COHORT, RunSpec
@@ -128,7 +129,7 @@ class Plan:
         sweep: the sweep's name.
         runs: all runs of the sweep.
         complete: those that are complete already.
-        cohorts: the others, longest first.
+        cohorts: the others, longest first; or first those that give an overview.
     """
 
     sweep: str
@@ -183,6 +184,7 @@ def plan(
     cohort_size: int | None,
     device: str = "cpu",
     slots: int = 1,
+    order: Order = ORDER,
 ) -> Plan:
     """Groups the runs that are not complete into cohorts, longest first.
 
@@ -193,6 +195,7 @@ def plan(
         cohort_size: how many runs a cohort may have; None leaves it to `cohort_limit`.
         device: "cpu" or "cuda", for `cohort_limit`.
         slots: how many cohorts train at once, for `_balanced`.
+        order: "overview" for a seed of every cell before all others.
 
     Raises:
         SpecError: the cohort size is less than 1.
@@ -201,9 +204,32 @@ def plan(
         raise SpecError(f"cohort size: {cohort_size} is not allowed; it must be at least 1")
     done_keys = frozenset(complete)
     done = tuple(run for run in runs if run.run_key in done_keys)
+    left = [run for run in runs if run.run_key not in done_keys]
+    stages = _overview(left, done) if order == "overview" else [left]
+    cohorts = [each for stage in stages for each in _cohorts(stage, cohort_size, device, slots)]
+    return Plan(sweep_name, tuple(runs), done, tuple(cohorts))
+
+
+def _overview(left: Sequence[RunSpec], done: Sequence[RunSpec]) -> list[list[RunSpec]]:
+    """Returns a run of each cell that has none yet, and the others; in a cell seeds differ."""
+
+    def cell(run: RunSpec) -> tuple[object, ...]:
+        others = (getattr(run, field) for field in VARIES_IN_COHORT if field != "seed")
+        return (*agreement(run), *others)
+
+    shown = {cell(run) for run in done}
+    first = {cell(run): run for run in reversed(left) if cell(run) not in shown}
+    chosen = {*first.values()}
+    return [[run for run in left if (run in chosen) is early] for early in (True, False)]
+
+
+def _cohorts(
+    runs: Sequence[RunSpec], cohort_size: int | None, device: str, slots: int
+) -> list[PlannedCohort]:
+    """Groups runs into cohorts, longest first."""
     cohorts = [
         PlannedCohort(chunk)
-        for group in by_agreement(run for run in runs if run.run_key not in done_keys)
+        for group in by_agreement(runs)
         for chunk in _chunks(group, cohort_size or cohort_limit(group[0], device))
     ]
     if cohort_size is None and device == "cpu" and slots > 1:
@@ -211,7 +237,7 @@ def plan(
     cohorts.sort(key=lambda cohort: -cohort.cost)
     if cohort_size is None and device == "cuda":
         cohorts = _side_by_side(cohorts, slots)
-    return Plan(sweep_name, tuple(runs), done, tuple(cohorts))
+    return cohorts
 
 
 def plan_search(search: Search, complete: int) -> dict[str, Any]:

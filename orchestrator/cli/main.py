@@ -29,6 +29,7 @@ from mimsweep.orchestrator.cli.options import (
     either_file,
     load,
     load_either,
+    order,
     overrides,
     seeds_until_decided,
     sweep_file,
@@ -46,6 +47,7 @@ from mimsweep.orchestrator.cli.training import (
     training,
 )
 from mimsweep.orchestrator.cli.ui import ui
+from mimsweep.orchestrator.defaults import Order
 from mimsweep.orchestrator.errors import MimsweepError, SpecError
 from mimsweep.orchestrator.stopping import STOP
 from mimsweep.orchestrator.surroundings import (
@@ -122,6 +124,7 @@ def validate(sweep: Path, overrides: Sequence[str], as_json: bool) -> None:
 @tracking_uri
 @cohort_size
 @device
+@order
 @as_json
 def plan(
     sweep: Path,
@@ -129,6 +132,7 @@ def plan(
     tracking_uri: str | None,
     cohort_size: str,
     device: str,
+    order: Order,
     as_json: bool,
 ) -> None:
     """Show what would run, and in which cohorts; of a search, what it may cost at most."""
@@ -143,7 +147,7 @@ def plan(
     if not isinstance(loaded, Sweep):
         cli_search.tell_plan(loaded, len(store.complete(loaded.name)), as_json)
         return
-    made = made_plan(loaded, store.statuses(loaded.name), size, device)
+    made = made_plan(loaded, store.statuses(loaded.name), size, device, order)
     tell(made.lines)
     planned = made.to_json()
     if as_json:
@@ -162,6 +166,7 @@ def plan(
 @overrides
 @tracking_uri
 @training
+@order
 @click.option("--fresh", is_flag=True, help="Train complete runs anew too.")
 @click.option(
     "--fresh-stale",

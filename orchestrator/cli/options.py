@@ -80,6 +80,15 @@ device = click.option(
 )
 
 
+order = click.option(
+    "--order",
+    type=click.Choice(["cost", "overview"]),
+    default=defaults.ORDER,
+    show_default=True,
+    help="What trains first: the longest; or one seed of every cell, for curves of the whole.",
+)
+
+
 def load(path: Path, overrides: Sequence[str]) -> Sweep:
     """Returns the sweep of a file, with fields replaced."""
     from mimsweep.orchestrator.files.sweep import load_sweep

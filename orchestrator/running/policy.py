@@ -47,6 +47,7 @@ class Options(BaseModel):
         workers: their number; None: one per GPU or, on a CPU, per core.
         gpus_per_worker: of the Ray engine.
         cohort_size: most runs in a cohort; None, given as "auto": chosen from the device.
+        order: "cost", the longest first, or "overview", a seed of every cell first.
         fail_fast: whether a failed run stops everything.
         max_failures: so many failed runs stop everything; None: any number is borne.
         timeout: as `Policy` has it.
@@ -64,6 +65,7 @@ class Options(BaseModel):
     workers: _Count | None = None
     gpus_per_worker: Annotated[float, Field(gt=0)] = defaults.GPUS_PER_WORKER
     cohort_size: Annotated[_Count | None, BeforeValidator(_limit)] = None
+    order: defaults.Order = defaults.ORDER
     fail_fast: bool = False
     max_failures: _Count | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None

@@ -89,7 +89,7 @@ def _run(
                 "with other random numbers: these runs start anew"
             )
         complete.update(begun.recorder.deliver(complete))
-        todo = planned(kind, made.idle)
+        todo = planned(kind, made.idle, options.order)
         view.say(expected(todo, kind, made.idle))
         if todo.eager:
             view.say(todo.eager)

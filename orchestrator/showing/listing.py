@@ -11,6 +11,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mimsweep.orchestrator.defaults import Order
 from mimsweep.orchestrator.engines.local import local_slots
 from mimsweep.orchestrator.files.search import Search
 from mimsweep.orchestrator.files.spec import RunSpec
@@ -63,7 +64,11 @@ class Planned:
 
 
 def planned(
-    sweep: Sweep, states: Mapping[str, RunState], cohort_size: int | None, device: str
+    sweep: Sweep,
+    states: Mapping[str, RunState],
+    cohort_size: int | None,
+    device: str,
+    order: Order,
 ) -> Planned:
     """Returns what `run` would train.
 
@@ -72,13 +77,14 @@ def planned(
         states: what the store has of the runs in its experiment, by run_key.
         cohort_size: most runs in a cohort; None: chosen from the device.
         device: "auto", "cpu" or "cuda".
+        order: "cost" or "overview".
 
     Raises:
         SpecError: "cuda" is wanted and no GPU is visible.
     """
     kind, slots = local_slots(device, None)
     complete = [key for key, state in states.items() if state.status == "FINISHED"]
-    made = plan(sweep.name, sweep.runs, complete, cohort_size, kind, len(slots))
+    made = plan(sweep.name, sweep.runs, complete, cohort_size, kind, len(slots), order)
     lines = others(sweep, complete)
     if made.cohorts and device == "auto" and kind == "cuda":
         text = f"planned for {len(slots)} GPUs; `run` measures whether CPU cores are faster"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mimsweep.calls import call, say
 from mimsweep.orchestrator import defaults
-from mimsweep.orchestrator.defaults import Device, Engine
+from mimsweep.orchestrator.defaults import Device, Engine, Order
 from mimsweep.orchestrator.errors import SpecError
 
 if TYPE_CHECKING:
@@ -53,15 +53,19 @@ class Sweep:
         *,
         cohort_size: int | Literal["auto"] = defaults.COHORT_SIZE,
         device: Device = defaults.DEVICE,
+        order: Order = defaults.ORDER,
     ) -> dict[str, Any]:
         """Returns what `run` would train, and in which cohorts, as `plan --json` has it."""
         with call():
             from mimsweep.orchestrator.running.policy import training_options
             from mimsweep.orchestrator.showing.listing import open_list, planned
 
-            options = training_options(self.tracking_uri, cohort_size=cohort_size, device=device)
+            options = training_options(
+                self.tracking_uri, cohort_size=cohort_size, device=device, order=order
+            )
             states = open_list(options.tracking_uri).statuses(self.name)
-            made = planned(self._file, states, options.cohort_size, options.device)
+            size, order = options.cohort_size, options.order
+            made = planned(self._file, states, size, options.device, order)
             say([*made.lines, *made.stale.lines])
             return made.to_json()
 
@@ -77,6 +81,7 @@ class Sweep:
         max_failures: int | None = None,
         timeout: float | None = None,
         retries: int = defaults.RETRIES,
+        order: Order = defaults.ORDER,
         fresh: bool = False,
         fresh_stale: bool = False,
         seeds_until_decided: int | None = None,
@@ -99,6 +104,7 @@ class Sweep:
                 by default four times what it takes by estimate, at least 1800.
             retries: how often a lost cohort is tried again before it is split to find the guilty
                 run.
+            order: what trains first: the longest (cost), or one seed of every cell (overview).
             fresh: train complete runs anew too.
             fresh_stale: train those complete runs anew of which your code has changed since.
             seeds_until_decided: add seeds until all claims are decided, so many in all at most.
@@ -124,6 +130,7 @@ class Sweep:
                 max_failures=max_failures,
                 timeout=timeout,
                 retries=retries,
+                order=order,
                 fresh=fresh,
                 fresh_stale=fresh_stale,
             )

@@ -246,3 +246,29 @@ def test_silence_is_borne_as_long_as_an_epoch_or_the_likelihoods_may_take() -> N
     # A stack of many wide runs.
     wide = spec(mid_dim=20_000, layers=4, epochs=1)
     assert PlannedCohort((wide,)).longest_silence("cpu") > 1800
+
+
+@pytest.mark.parametrize(("device", "slots"), [("cpu", 1), ("cpu", 4), ("cuda", 2)])
+def test_an_overview_has_a_seed_of_every_cell_before_all_others(device: str, slots: int) -> None:
+    runs = [
+        spec(seed=seed, z_dim=z, lr=lr) for seed in (3, 1, 2) for z in (2, 8) for lr in (1e-3, 1e-2)
+    ]
+    done = [runs[5], runs[8]]  # z 2, lr 1e-2 of seed 1; z 2, lr 1e-3 of seed 2
+    keys = [run.run_key for run in done]
+    made = plan("s", runs, keys, None, device, slots, "overview")
+    order = [run for cohort in made.cohorts for run in cohort.runs]
+    assert {(run.seed, run.z_dim, run.lr) for run in order[:2]} == {(3, 8, 1e-3), (3, 8, 1e-2)}
+    assert sorted(order, key=runs.index) == [run for run in runs if run not in done]
+    early = [cohort for cohort in made.cohorts if {*cohort.runs} & {*order[:2]}]
+    assert {run for cohort in early for run in cohort.runs} == {*order[:2]}
+    costs = [cohort.cost for cohort in made.cohorts[len(early) :]]
+    assert costs == sorted(costs, reverse=True)
+    assert made.cohorts != plan("s", runs, keys, None, device, slots).cohorts
+
+
+def test_an_overview_of_ten_thousand_runs_is_planned_fast() -> None:
+    runs = [spec(seed=seed, z_dim=z) for seed in range(1000) for z in range(1, 11)]
+    start = time.process_time()
+    made = plan("s", runs, (), None, order="overview")
+    assert [run.seed for cohort in made.cohorts[:10] for run in cohort.runs] == [0] * 10
+    assert time.process_time() - start < 2

@@ -205,7 +205,9 @@ def test_two_objectives_and_what_is_stored_on_the_parent(folder: Path) -> None:
         "SELECT artifact_uri FROM runs JOIN tags USING (run_uuid) "
         "WHERE key = 'mimsweep.role' AND value = 'sweep'",
     )
-    assert {path.name for path in Path(uri.removeprefix("file://")).iterdir()} == names
+    assert {path.name for path in Path(uri.removeprefix("file://")).iterdir()} == names | {
+        "packages.txt"
+    }
     ((best,),) = rows(folder, "SELECT value FROM tags WHERE key = 'mimsweep.best'")
     assert json.loads(best) == result["best"]
 
