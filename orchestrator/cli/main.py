@@ -174,6 +174,11 @@ def plan(
     help="Train those complete runs anew whose code, a user's, has changed since.",
 )
 @seeds_until_decided
+@click.option(
+    "--notify",
+    metavar="URL",
+    help="A webhook that gets JSON when the first run fails, and when all has ended.",
+)
 @as_json
 def run(
     sweep: Path,

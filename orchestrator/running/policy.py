@@ -54,6 +54,7 @@ class Options(BaseModel):
         retries: likewise.
         fresh: whether to train complete runs anew too.
         fresh_stale: whether to do so with those of which something has changed since.
+        notify: the address of a webhook that is told how it goes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -72,6 +73,7 @@ class Options(BaseModel):
     retries: Annotated[int, Field(ge=0)] = defaults.RETRIES
     fresh: bool = False
     fresh_stale: bool = False
+    notify: str | None = None
 
     @property
     def policy(self) -> Policy:

@@ -12,6 +12,7 @@ from mimsweep.orchestrator.engines.forgetting import forget, keys_in
 from mimsweep.orchestrator.errors import TrackingError
 from mimsweep.orchestrator.files.spec import RunSpec
 from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.notify import Webhook, check_webhook
 from mimsweep.orchestrator.planning import Plan, plan
 from mimsweep.orchestrator.running.dispatch import Dispatcher
 from mimsweep.orchestrator.running.invocation import (
@@ -33,12 +34,27 @@ from mimsweep.orchestrator.trying import check_parts
 
 
 def run_sweep(sweep: Sweep, options: Options, view: View) -> Outcome:
-    """Trains the runs of a sweep that are not complete yet.
+    """Trains the runs of a sweep that are not complete yet, and tells a webhook if one is named.
 
     Raises:
         SpecError: a device or data set is missing, or users' code is wrong; nothing was written.
         TrackingError: the store can't be used, or another orchestrator runs this sweep.
     """
+    if options.notify is None:
+        return _trained(sweep, options, view)
+    check_webhook(options.notify)
+    webhook = Webhook(options.notify, sweep.name, len(sweep.runs), view)
+    try:
+        outcome = _trained(sweep, options, webhook)
+    except BaseException as error:
+        webhook.abort(error)
+        raise
+    webhook.end(outcome)
+    return outcome
+
+
+def _trained(sweep: Sweep, options: Options, view: View) -> Outcome:
+    """Trains the runs of a sweep that are not complete yet."""
     choice = None if options.engine == "ray" else choose_engine(options)
     check_parts(sweep.runs, options.data_dir)
     if choice and not choice.rival and can_be_created(options.tracking_uri):

@@ -85,6 +85,7 @@ class Sweep:
         fresh: bool = False,
         fresh_stale: bool = False,
         seeds_until_decided: int | None = None,
+        notify: str | None = None,
     ) -> None:
         """Trains the runs that are not complete yet.
 
@@ -108,6 +109,7 @@ class Sweep:
             fresh: train complete runs anew too.
             fresh_stale: train those complete runs anew of which your code has changed since.
             seeds_until_decided: add seeds until all claims are decided, so many in all at most.
+            notify: a webhook that gets JSON when the first run fails, and when all has ended.
 
         Raises:
             MimsweepError: an argument or the data are wrong, the store can't be used, or runs
@@ -133,6 +135,7 @@ class Sweep:
                 order=order,
                 fresh=fresh,
                 fresh_stale=fresh_stale,
+                notify=notify,
             )
             if engine != "inline":
                 self._require_modules("; or run with engine='inline', in this process")
