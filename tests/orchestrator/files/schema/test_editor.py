@@ -82,6 +82,18 @@ class Server:
                 found = params["diagnostics"]
                 return [(d["range"]["start"]["line"] + 1, d["message"]) for d in found]
 
+    def proposed(self, path: Path) -> set[str]:
+        """What is proposed at the end of a file, which is told."""
+        self.marked(path)
+        lines = path.read_text().split("\n")
+        at = {"line": len(lines) - 1, "character": len(lines[-1])}
+        asked = {"textDocument": {"uri": path.as_uri()}, "position": at}
+        self.send({"id": 2, "method": "textDocument/completion", "params": asked})
+        while (told := self.receive()).get("id") != 2:
+            pass
+        result = told["result"]
+        return {item["label"] for item in result["items"]}
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -113,6 +125,26 @@ def test_a_mistake_is_marked_in_its_line(what: str, server: Server) -> None:
     assert found, text
     assert line + 1 in [at for at, _ in found], found
     assert word in " ".join(why for _, why in found), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("name: a\nfixed:\n  model: ", {"mim", "vae", "cmim"}),
+        ("name: a\nfixed:\n  ", {"dataset", "model", "z_dim", "free_bits"}),
+        ("name: a\ngrid:\n  - model: [mim]\n    ", {"dataset", "seed", "z_dim"}),
+        (RUN + "figures:\n  x: ", {"seed", "z_dim"}),
+        (RUN + "claims:\n  - metric: ", {"mi", "mi_lower", "knn5"}),
+        (RUN, {"grid", "figures", "claims"}),
+    ],
+)
+def test_what_may_be_written_is_proposed(
+    text: str, names: set[str], server: Server, tmp_path: Path
+) -> None:
+    path = server.folder / f"{tmp_path.name}.yaml"
+    path.write_text(MODELINE.format("sweep") + text)
+    assert names <= server.proposed(path)
 
 
 @pytest.mark.slow
