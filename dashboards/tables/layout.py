@@ -114,7 +114,7 @@ def _column(runs: pd.DataFrame, rows: pd.Series, metric: str) -> dict[Any, Cell]
         found |= {row: "same" for row in least if not found[row]}
     cells = {}
     for row, group in groups.items():
-        values: NDArray[np.float64] = group.to_numpy()
+        values: NDArray[np.float64] = np.asarray(group, dtype=np.float64)
         cells[row] = Cell(*summary(values), mark=found[row], least=row in least)
     return {row: cell for row, cell in cells.items() if cell.n}
 
