@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from mimsweep.orchestrator.cli import figures as cli_figures
 from mimsweep.orchestrator.cli import results as cli_results
 from mimsweep.orchestrator.cli import search as cli_search
 from mimsweep.orchestrator.cli.doctor import doctor
@@ -197,7 +198,7 @@ def run(
     loaded = load(sweep, overrides)
     options = training_options(tracking_uri, cohort_size=cohort_limit_of(cohort_size), **how)
     if seeds_until_decided is not None:
-        from mimsweep.orchestrator.looks import run_until_decided
+        from mimsweep.orchestrator.showing.looks import run_until_decided
 
         loaded, outcome = run_until_decided(
             loaded, seeds_until_decided, options, lambda line: tell([line])
@@ -251,8 +252,8 @@ def cancel(sweep: Path, tracking_uri: str | None, as_json: bool) -> None:
 for _command in (
     cli_results.status,
     cli_results.results,
-    cli_results.figures,
-    cli_results.report,
+    cli_figures.figures,
+    cli_figures.report,
     cli_results.table,
     cli_results.verify,
     cli_search.search,

@@ -140,7 +140,7 @@ class Sweep:
             if engine != "inline":
                 self._require_modules("; or run with engine='inline', in this process")
             if seeds_until_decided is not None:
-                from mimsweep.orchestrator.looks import run_until_decided
+                from mimsweep.orchestrator.showing.looks import run_until_decided
 
                 _, outcome = run_until_decided(
                     self._file, seeds_until_decided, options, lambda line: say([line])
@@ -221,7 +221,7 @@ class Sweep:
             seeds_until_decided: as it was said to `run`.
         """
         with call():
-            from mimsweep.orchestrator import looks
+            from mimsweep.orchestrator.showing import looks
             from mimsweep.orchestrator.tracking.uri import resolve_uri
 
             found = looks.verify(self._file, resolve_uri(self.tracking_uri), seeds_until_decided)

@@ -8,7 +8,7 @@ import pytest
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
-from mimsweep.orchestrator.looks import looks_at
+from mimsweep.orchestrator.showing.looks import looks_at
 from tests.orchestrator.commands import mimsweep
 
 HEAD = "name: a\nfixed: {dataset: toy4}\n"
