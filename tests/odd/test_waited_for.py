@@ -39,7 +39,7 @@ def test_one_elsewhere_that_does_not_answer_is_told_with_what_to_do(
 
 
 def stop_between_writes(process: subprocess.Popen[str]) -> None:
-    """Stops a process, as Ctrl-Z does, which needs a terminal, while it has no lock of the store."""
+    """Stops a process as Ctrl-Z does, which needs a terminal, where it has no lock of the store."""
 
     def free() -> bool:
         process.send_signal(signal.SIGSTOP)
