@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-Engine = Literal["local", "ray", "inline"]
+Engine = Literal["local", "ray", "slurm", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
 Order = Literal["cost", "overview"]
 

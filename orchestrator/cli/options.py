@@ -75,8 +75,8 @@ device = click.option(
     type=click.Choice(["auto", "cpu", "cuda"]),
     default=defaults.DEVICE,
     show_default=True,
-    help="Where to train; auto: GPUs or CPU cores, what a short measurement finds faster; with Ray "
-    "GPUs if there are any.",
+    help="Where to train; auto: GPUs or CPU cores, what a short measurement finds faster; on a "
+    "cluster GPUs if there are any.",
 )
 
 

@@ -17,17 +17,18 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 engine = click.option(
     "--engine",
-    type=click.Choice(["local", "ray", "inline"]),
+    type=click.Choice(["local", "ray", "slurm", "inline"]),
     default=defaults.ENGINE,
     show_default=True,
     help="Where workers are: processes of this machine, actors of the Ray cluster at RAY_ADDRESS "
-    "(else of a Ray started here), or this process, for debugging.",
+    "(else of a Ray started here), jobs of a Slurm cluster, or this process, for debugging.",
 )
 workers = click.option(
     "--workers",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Workers; by default one per GPU or, on a CPU, per core.",
+    help="Workers; by default one per GPU or, on a CPU, per core. With Slurm most jobs at once, "
+    "which must be said.",
 )
 gpus_per_worker = click.option(
     "--gpus-per-worker",
@@ -35,7 +36,14 @@ gpus_per_worker = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=defaults.GPUS_PER_WORKER,
     show_default=True,
-    help="Of each worker of the Ray engine on GPUs; a fraction lets workers share one.",
+    help="Of each worker on a cluster's GPUs; with Ray a fraction lets workers share one.",
+)
+slurm = click.option(
+    "--slurm",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of Slurm's jobs, by sbatch's long name: partition=gpu, time=4:00:00. May be "
+    "given several times.",
 )
 fail_fast = click.option("--fail-fast", is_flag=True, help="Stop everything when a run fails.")
 max_failures = click.option(
@@ -69,6 +77,7 @@ def training(command: C) -> C:
         max_failures,
         fail_fast,
         cohort_size,
+        slurm,
         gpus_per_worker,
         workers,
         device,

@@ -92,12 +92,14 @@ class CohortLost:
         reason: a sentence.
         details: a traceback, or where to read more.
         too_large: whether the device ran out of memory, so that a smaller cohort may do.
+        excused: whether the slot was taken away from outside, which no cohort is to blame for.
     """
 
     cohort: int
     reason: str
     details: str
     too_large: bool = False
+    excused: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,16 @@ class Engine(Protocol):
     """Trains cohorts in slots."""
 
     @property
+    def slots(self) -> int:
+        """The number of slots, those included whose worker is not there yet."""
+
+    @property
     def idle(self) -> int:
         """The number of free slots."""
+
+    @property
+    def waiting(self) -> Mapping[int, str]:
+        """The submitted cohorts that no worker could be had for yet, and why."""
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train runs that may be one cohort; there must be a free slot.

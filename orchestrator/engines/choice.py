@@ -27,19 +27,30 @@ class Choice:
     rival: "Choice | None" = None
 
 
-def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float) -> Choice:
+def choose(
+    engine: str,
+    device: str,
+    workers: int | None,
+    gpus_per_worker: float,
+    slurm: Sequence[str] = (),
+) -> Choice:
     """Returns how to make an engine; of "ray", its cluster is connected.
 
     Args:
         engine: a value of `orchestrator.defaults.Engine`.
-        device: "auto", "cpu" or "cuda". "auto" comes to GPUs, if there are any; but for "ray", that
-            is with a rival, between which `engines.auto` decides.
+        device: "auto", "cpu" or "cuda". "auto" comes to GPUs, if there are any; but for clusters,
+            that is with a rival, between which `engines.auto` decides.
         workers: number of slots; None: what the devices are good for.
-        gpus_per_worker: of "ray".
+        gpus_per_worker: of "ray" and "slurm".
+        slurm: options of the jobs of "slurm", as `engines.slurm.slots` has them.
 
     Raises:
-        SpecError: there is no such device or cluster, or Ray is not installed.
+        SpecError: there is no such device or cluster, or what it takes is not installed.
     """
+    if engine == "slurm":
+        return _of_slurm(device, workers, gpus_per_worker, slurm)
+    if slurm:
+        raise SpecError(f"--slurm {slurm[0]}: it is for --engine slurm")
     if engine == "ray":
         try:
             from mimsweep.orchestrator.engines.ray import RayEngine, ray_slots
@@ -55,3 +66,17 @@ def choose(engine: str, device: str, workers: int | None, gpus_per_worker: float
     if engine == "inline":
         return Choice(kind, lambda place, _: InlineEngine(place), gpus[:1], rival)
     return Choice(kind, lambda place, log_dir: LocalEngine(gpus, place, log_dir), gpus, rival)
+
+
+def _of_slurm(
+    device: str, workers: int | None, gpus_per_worker: float, options: Sequence[str]
+) -> Choice:
+    try:
+        from mimsweep.orchestrator.engines.slurm.engine import SlurmEngine
+        from mimsweep.orchestrator.engines.slurm.slots import slurm_slots
+    except ModuleNotFoundError as error:
+        raise SpecError(
+            f"--engine slurm: {error.name} is not installed; pip install 'mimsweep[slurm]'"
+        ) from error
+    kind, slots, flags = slurm_slots(device, workers, gpus_per_worker, options)
+    return Choice(kind, lambda place, log_dir: SlurmEngine(place, slots, flags, log_dir))

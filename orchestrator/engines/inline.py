@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 
 from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Command, Event, Place
@@ -25,9 +25,19 @@ class InlineEngine:
         self._lost: list[Event] = []
 
     @property
+    def slots(self) -> int:
+        """The number of slots."""
+        return 1
+
+    @property
     def idle(self) -> int:
         """The number of free slots."""
         return int(self._cohort is None)
+
+    @property
+    def waiting(self) -> Mapping[int, str]:
+        """None: a slot is free when its worker is there."""
+        return {}
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort; it goes on in `events`."""

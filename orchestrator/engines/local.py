@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -51,9 +51,19 @@ class LocalEngine:
         self._start(0)
 
     @property
+    def slots(self) -> int:
+        """The number of slots."""
+        return len(self._gpus)
+
+    @property
     def idle(self) -> int:
         """The number of free slots."""
         return len(self._gpus) - sum(w.cohort is not None for w in self._workers.values())
+
+    @property
+    def waiting(self) -> Mapping[int, str]:
+        """None: workers are started at once."""
+        return {}
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort in a free slot, in a worker that is there if one is."""

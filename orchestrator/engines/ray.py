@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,9 +72,19 @@ class RayEngine:
         self._slots = [self._start() for _ in range(slots)]
 
     @property
+    def slots(self) -> int:
+        """The number of slots, those included whose actor is not up yet."""
+        return len(self._slots)
+
+    @property
     def idle(self) -> int:
         """The number of free slots."""
         return sum(slot.free for slot in self._slots)
+
+    @property
+    def waiting(self) -> Mapping[int, str]:
+        """None: a slot is free when its worker is there."""
+        return {}
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort in a free slot."""

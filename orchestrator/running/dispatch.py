@@ -149,6 +149,7 @@ class Dispatcher:
             self._dispatch()
             for event in self._engine.events(POLL_SECONDS):
                 self._handle(event)
+            self._note_waiting()
             self._cancel_silent()
             self._recorder.tick()
             self.state.outage = str(self._recorder.outage or "")
@@ -182,6 +183,14 @@ class Dispatcher:
         self.state.running += len(runs)
         self._heard[number] = time.monotonic()
         self._engine.submit(number, runs)
+
+    def _note_waiting(self) -> None:
+        """Shows which cohorts have no worker yet: nobody expects a sign of life of them."""
+        waiting = self._engine.waiting
+        for number, active in self.state.active.items():
+            active.waits = waiting.get(number, "")
+            if active.waits:
+                self._heard[number] = time.monotonic()
 
     def _cancel_silent(self) -> None:
         for number, heard in self._heard.items():
@@ -257,7 +266,7 @@ class Dispatcher:
 
     def _lost(self, event: CohortLost) -> None:
         retries = self._policy.retries
-        lost = self._training[event.cohort].lost + 1
+        lost = self._training[event.cohort].lost + (not event.excused)
         live = self.in_training()[event.cohort]
         if lost > retries and len(live) == 1:
             self._fail(RunFailed(live[0].run_key, event.reason), event.details)

@@ -109,7 +109,8 @@ def dispatch(dispatcher: Dispatcher, begun: Invocation) -> Outcome:
 
 def choose_engine(options: Options) -> Choice:
     """Returns the engine that is wanted, and the device it is for."""
-    return choose(options.engine, options.device, options.workers, options.gpus_per_worker)
+    which = (options.engine, options.device, options.workers)
+    return choose(*which, options.gpus_per_worker, options.slurm)
 
 
 def settle(choice: Choice, name: str, options: Options, planned: Planned, view: View) -> Choice:

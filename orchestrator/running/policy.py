@@ -1,5 +1,6 @@
 """What an invocation is told, what it bears, and what it came to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -42,10 +43,12 @@ class Options(BaseModel):
     Attributes:
         tracking_uri: of the store, from `tracking.uri.resolve_uri`.
         data_dir: where data sets are.
-        engine: where workers are: processes here, actors of a Ray cluster, or this process.
+        engine: where workers are: processes here, actors of a Ray cluster, jobs of a Slurm cluster,
+            or this process.
         device: where they train; "auto" decides between GPUs and CPU cores.
         workers: their number; None: one per GPU or, on a CPU, per core.
-        gpus_per_worker: of the Ray engine.
+        gpus_per_worker: on the GPUs of a cluster.
+        slurm: options of Slurm's jobs, by sbatch's long names: `partition=gpu`.
         cohort_size: most runs in a cohort; None, given as "auto": chosen from the device.
         order: "cost", the longest first, or "overview", a seed of every cell first.
         fail_fast: whether a failed run stops everything.
@@ -65,6 +68,7 @@ class Options(BaseModel):
     device: defaults.Device = defaults.DEVICE
     workers: _Count | None = None
     gpus_per_worker: Annotated[float, Field(gt=0)] = defaults.GPUS_PER_WORKER
+    slurm: Sequence[str] = ()
     cohort_size: Annotated[_Count | None, BeforeValidator(_limit)] = None
     order: defaults.Order = defaults.ORDER
     fail_fast: bool = False

@@ -32,6 +32,7 @@ class Active:
         cost: estimated, as in `ProgressState`.
         ended: runs that did.
         epoch: the one that it is in.
+        waits: what for, if no worker has it yet.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Active:
     cost: float = 0.0
     ended: int = 0
     epoch: int = 0
+    waits: str = ""
 
     @property
     def cost_done(self) -> float:
@@ -48,6 +50,8 @@ class Active:
 
     def line(self) -> str:
         """Returns what it does in one line."""
+        if self.waits:
+            return f"{self.label}, waits {self.waits}"
         return f"{self.label}, epoch {self.epoch} of at most {self.epochs}"
 
 
@@ -86,10 +90,15 @@ class ProgressState:
         """Returns the state in one line."""
         seconds, active = time.monotonic() - self.started, list(self.active.values())
         speed = rate(self.epochs / max(seconds, 1e-9))
-        if active and not self.epochs:
+        waiting = [cohort for cohort in active if cohort.waits]
+        running = f"{self.running} running"
+        if waiting:
+            wait = sum(cohort.size - cohort.ended for cohort in waiting)
+            running = f"{self.running - wait} running, {wait} waiting {waiting[0].waits}"
+        elif active and not self.epochs:
             speed = "no epoch yet: workers load and compile first"
         text = (
-            f"{self.sweep}: {self.complete}/{self.total} runs complete, {self.running} running, "
+            f"{self.sweep}: {self.complete}/{self.total} runs complete, {running}, "
             f"{self.failed} failed, {len(active)} cohorts, {speed}"
         )
         done = self.cost_done + sum(cohort.cost_done for cohort in active)

@@ -105,8 +105,8 @@ def _run(
                 "with other random numbers: these runs start anew"
             )
         complete.update(begun.recorder.deliver(complete))
-        todo = planned(kind, made.idle, options.order)
-        view.say(expected(todo, kind, made.idle))
+        todo = planned(kind, made.slots, options.order)
+        view.say(expected(todo, kind, made.slots))
         if todo.eager:
             view.say(todo.eager)
         state = ProgressState(sweep.name, len(todo.runs), len(todo.complete))

@@ -76,6 +76,7 @@ class Sweep:
         device: Device = defaults.DEVICE,
         workers: int | None = None,
         gpus_per_worker: float = defaults.GPUS_PER_WORKER,
+        slurm: Sequence[str] = (),
         cohort_size: int | Literal["auto"] = defaults.COHORT_SIZE,
         fail_fast: bool = False,
         max_failures: int | None = None,
@@ -94,10 +95,13 @@ class Sweep:
 
         Args:
             engine: where workers are: processes of this machine, actors of the Ray cluster at
-                RAY_ADDRESS (else of a Ray started here), or this process, for debugging.
+                RAY_ADDRESS (else of a Ray started here), jobs of a Slurm cluster, or this process,
+                for debugging.
             device: where to train; auto: GPUs or CPU cores, what a short measurement finds faster.
-            workers: by default one per GPU or, on a CPU, per core.
-            gpus_per_worker: of the Ray engine; a fraction lets workers share one.
+            workers: by default one per GPU or, on a CPU, per core; with Slurm most jobs at once,
+                which must be said.
+            gpus_per_worker: on a cluster's GPUs; with Ray a fraction lets workers share one.
+            slurm: options of Slurm's jobs, by sbatch's long names: ["partition=gpu"].
             cohort_size: most runs trained as one stack.
             fail_fast: stop everything when a run fails.
             max_failures: stop everything when so many runs have failed.
@@ -127,6 +131,7 @@ class Sweep:
                 device=device,
                 workers=workers,
                 gpus_per_worker=gpus_per_worker,
+                slurm=slurm,
                 cohort_size=cohort_size,
                 fail_fast=fail_fast,
                 max_failures=max_failures,

@@ -35,9 +35,14 @@ class ScriptedEngine:
         self.submitted: list[list[int]] = []
         self.commands: list[tuple[int, Command]] = []
         self.cancelled: list[int] = []
+        self.waiting: dict[int, str] = {}
         self._slots = slots
         self._script = script
         self._training: list[tuple[int, Sequence[RunSpec]]] = []
+
+    @property
+    def slots(self) -> int:
+        return self._slots
 
     @property
     def idle(self) -> int:

@@ -1,0 +1,165 @@
+"""What Slurm is told and asked: to take jobs, by submitit; how they are; to end them."""
+
+import os
+import subprocess
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from submitit import SlurmExecutor
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+from mimsweep.orchestrator.errors import TrainingError
+from mimsweep.orchestrator.surroundings import variables
+
+ASK_SECONDS = 60.0
+"""How long a command of Slurm's may take."""
+
+HURRIED_SECONDS = 1.5
+"""Likewise one for which somebody waits who has pressed Ctrl-C."""
+
+SIGNAL_SECONDS = 30
+"""How long before its time is over a job is sent SIGUSR2."""
+
+_FIELDS = {"JobArrayID": 60, "State": 30, "RestartCnt": 12, "Reason": 120}
+
+
+@dataclass(frozen=True)
+class State:
+    """How a job is.
+
+    Attributes:
+        name: of the state, as Slurm has it: "PENDING", say.
+        starts: how often it was put back into the queue, to be started again.
+        reason: why it is pending, in Slurm's word.
+    """
+
+    name: str
+    starts: int = 0
+    reason: str = ""
+
+    @property
+    def shown(self) -> str:
+        """It for people: `pending (Resources)`."""
+        name = self.name.lower().replace("_", " ")
+        return f"{name} ({self.reason})" if self.name == "PENDING" and self.reason else name
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job will never be started, or run on."""
+        return self.name in BY_SLURM | BY_OTHERS | {"COMPLETED", "FAILED", "OUT_OF_MEMORY"}
+
+
+BY_SLURM = frozenset({"BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "REVOKED"})
+"""States in which a job was ended for what is none of its own doing."""
+
+BY_OTHERS = frozenset({"CANCELLED", "DEADLINE", "TIMEOUT", GONE := "no longer known to Slurm"})
+"""States in which it was ended by people, or by their limits."""
+
+
+def submit(
+    calls: Sequence[Callable[[], None]], folder: Path, name: str, options: Mapping[str, Any]
+) -> list[str]:
+    """Submits a job for each of some calls, several as an array; returns their ids.
+
+    Args:
+        calls: what is called, in jobs that can load the modules that these are of.
+        folder: gets the scripts of the jobs, and what they print.
+        name: of the jobs.
+        options: of sbatch, by names with underscores; True for one without a value.
+
+    Raises:
+        TrainingError: Slurm takes none, in its words.
+    """
+    executor = SlurmExecutor(folder)
+    executor.update_parameters(
+        job_name=name,
+        time=None,  # else submitit's five minutes; the partition has a default
+        wckey=None,
+        signal_delay_s=SIGNAL_SECONDS,
+        stderr_to_stdout=True,
+        array_parallelism=len(calls),
+        setup=["export PYTHONSAFEPATH=1"],  # a folder `models` where the user is is not ours
+        additional_parameters={"requeue": True, **options},
+    )
+    try:
+        with outside():
+            return [job.job_id for job in executor.submit_array(calls)]
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        raise TrainingError(f"Slurm takes no job: {_clause(str(error))}") from error
+
+
+def states() -> dict[str, State]:
+    """Returns how this user's jobs are, by id; ended ones for some minutes.
+
+    Raises:
+        TrainingError: Slurm doesn't answer.
+    """
+    fields = ",".join(f"{name}:{width}" for name, width in _FIELDS.items())
+    command = ["squeue", "--me", "--all", "--array", "--states=all", "--noheader"]
+    found: dict[str, State] = {}
+    for line in ask(*command, f"--Format={fields}").splitlines():
+        with suppress(ValueError):  # a line that is none of a job
+            job, name, starts, reason = line.split(maxsplit=3)
+            found[job] = State(name, int(starts), reason.strip())
+    return found
+
+
+def end(jobs: Collection[str], seconds: float = ASK_SECONDS) -> None:
+    """Ends jobs, as far as they have not ended; says nothing of what Slurm refuses."""
+    if jobs:
+        with suppress(TrainingError):
+            ask("scancel", *jobs, seconds=seconds)
+
+
+def ask(*command: str, seconds: float = ASK_SECONDS) -> str:
+    """Returns what a command of Slurm's says.
+
+    Raises:
+        TrainingError: it fails, in its words.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=seconds,
+            env={name: value for name, value in os.environ.items() if name not in _of_a_job()},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TrainingError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        raise TrainingError(f"{command[0]}: {_clause(done.stderr) or 'it fails, without a word'}")
+    return done.stdout
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Within it the environment is as it is outside of Slurm's jobs.
+
+    An orchestrator that is a job itself would hand on to its jobs what memory and CPUs it has.
+    """
+    with variables(dict.fromkeys(_of_a_job())):
+        yield
+
+
+def _of_a_job() -> set[str]:
+    if "SLURM_JOB_ID" not in os.environ:
+        return set()
+    kept = {"SLURM_CONF", "SLURM_CLUSTERS"}
+    beginnings = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
+    return {name for name in os.environ if name.startswith(beginnings)} - kept
+
+
+def _clause(text: str) -> str:
+    """Returns what a command says is wrong, without its own name and without advice."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Try ")]
+    for lead in ("sbatch: ", "squeue: ", "sinfo: ", "scancel: ", "error: "):
+        lines = [line.removeprefix(lead) for line in lines]
+    return "; ".join(dict.fromkeys(lines))
