@@ -2,10 +2,12 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.slurm import slurm
 from tests.wheel import install
 
 # Under `nohup` it is ignored, by all that tests start too, which are to end by it.
@@ -34,6 +36,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Path]:
+    """The slurm.conf of a real Slurm, to which SLURM_CONF leads; see `tests.slurm`."""
+    with slurm() as conf, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(conf))
+        yield conf
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,13 @@ def test_dashboards_know_neither_orchestrator_nor_store_nor_models() -> None:
 
 @pytest.mark.parametrize(
     ("library", "room"),
-    [("mlflow", "tracking"), ("click", "cli"), ("optuna", "search"), ("ray", "engines")],
+    [
+        ("mlflow", "tracking"),
+        ("click", "cli"),
+        ("optuna", "search"),
+        ("ray", "engines"),
+        ("submitit", "engines"),
+    ],
 )
 def test_one_room_imports_each_large_library(library: str, room: str) -> None:
     found = importers(library)

@@ -40,8 +40,18 @@ def ray(folder: Path, slots: int) -> Engine:
     return engine
 
 
-ENGINES: dict[str, MakeEngine] = {"local": local, "inline": inline, "ray": ray}
-SLOW = {"ray": [pytest.mark.slow, pytest.mark.xdist_group("ray")]}
+def slurm(folder: Path, slots: int, **pace: float) -> Engine:
+    """In jobs of the cluster at SLURM_CONF, for which fixture `cluster` is wanted."""
+    from mimsweep.orchestrator.engines.slurm.engine import Pace, SlurmEngine
+
+    place = Place("cpu", folder / "data", folder / "checkpoints", checkpoint_seconds=0.1)
+    return SlurmEngine(place, slots, {}, folder / "logs", Pace(**{"ask": 1.0, **pace}))
+
+
+ENGINES: dict[str, MakeEngine] = {"local": local, "inline": inline, "ray": ray, "slurm": slurm}
+SLOW = {
+    name: [pytest.mark.slow, pytest.mark.xdist_group(name)] for name in ("ray", "slurm")
+}
 WITH_PROCESSES: dict[str, MakeEngine] = {"local": local}
 
 ORCHESTRATOR = """

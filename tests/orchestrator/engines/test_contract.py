@@ -56,6 +56,8 @@ def engine(
     broken = folder / "data" / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz"
     broken.parent.mkdir(parents=True)
     broken.touch()
+    if request.param == "slurm":
+        request.getfixturevalue("cluster")
     made = ENGINES[request.param](folder, 2)
     yield made
     made.close()
@@ -84,6 +86,7 @@ def test_events_come_in_order_and_the_slot_is_free_after_them(engine: Engine) ->
     assert events[-1] == CohortEnded(1)
     assert kinds(events).count(CohortEnded) == 1
     assert engine.events(0) == []
+    assert engine.waiting == {}
 
 
 def test_a_finished_run_has_all_metrics_and_its_weights(engine: Engine) -> None:

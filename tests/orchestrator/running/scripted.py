@@ -36,17 +36,13 @@ class ScriptedEngine:
         self.commands: list[tuple[int, Command]] = []
         self.cancelled: list[int] = []
         self.waiting: dict[int, str] = {}
-        self._slots = slots
+        self.slots = slots
         self._script = script
         self._training: list[tuple[int, Sequence[RunSpec]]] = []
 
     @property
-    def slots(self) -> int:
-        return self._slots
-
-    @property
     def idle(self) -> int:
-        return self._slots - len(self._training)
+        return self.slots - len(self._training)
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         assert self.idle > 0
@@ -55,7 +51,7 @@ class ScriptedEngine:
         self._training.append((cohort, runs))
 
     def events(self, timeout: float) -> list[Event]:
-        if not self._training or len(self.submitted) < self._slots:
+        if not self._training or len(self.submitted) < self.slots:
             time.sleep(0.005)
             return []
         number = self._training[0][0]

@@ -50,12 +50,13 @@ class SteppedEngine:
         self.trained: list[RunSpec] = []
         self.most = 0
         self.epochs: dict[str, int] = {}
-        self._slots = slots
+        self.waiting: dict[int, str] = {}
+        self.slots = slots
         self._score = score
 
     @property
     def idle(self) -> int:
-        return self._slots - len(self.cohorts)
+        return self.slots - len(self.cohorts)
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         assert self.idle > 0
