@@ -1,4 +1,4 @@
-"""A real Slurm of one node in a folder of its own: Debian's slurmctld, slurmd and munged."""
+"""A real Slurm in a folder of its own: Debian's slurmctld, munged, and a slurmd for each node."""
 
 import os
 import secrets
@@ -14,23 +14,22 @@ from pathlib import Path
 import pytest
 
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch")
-CPUS = 8
-"""As many as the node is said to have, whatever the machine has."""
+NODES = ("cpus", "gpus")
+"""Each is a partition, too; to Slurm they have eight CPUs, and the second two GPUs."""
 
 CONF = """
 ClusterName=mimsweep
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ctld_port}
-SlurmdPort={slurmd_port}
+SlurmctldPort={ports[0]}
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge,cred_expire=5
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -41,12 +40,15 @@ PriorityType=priority/basic
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 MpiDefault=none
+GresTypes=gpu
 JobRequeue=1
 KillWait=2
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES State=UP PriorityTier=1
-PartitionName=urgent Nodes={host} State=UP PriorityTier=9
+NodeName=cpus NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8
+NodeName=gpus NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 Gres=gpu:2
+PartitionName=cpus Nodes=cpus Default=YES PriorityTier=1
+PartitionName=urgent Nodes=cpus PriorityTier=9
+PartitionName=gpus Nodes=gpus
 """
 
 
@@ -69,40 +71,32 @@ def slurm() -> Iterator[Path]:
         why = f"no {missing[0]}: apt-get install slurm-wlm munge" if missing else "not root"
         pytest.skip(f"no Slurm of our own can be had: {why}")
     folder = Path(tempfile.mkdtemp(prefix="mimsweep-slurm-"))
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
+    (folder / "state").mkdir()
     key = folder / "key"
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o600)
-    ctld_port, slurmd_port = free_ports(2)
     conf = folder / "slurm.conf"
-    conf.write_text(
-        CONF.format(
-            folder=folder,
-            host=socket.gethostname().partition(".")[0],
-            ctld_port=ctld_port,
-            slurmd_port=slurmd_port,
-            cpus=CPUS,
-        )
-    )
+    host = socket.gethostname().partition(".")[0]
+    conf.write_text(CONF.format(folder=folder, host=host, ports=free_ports(3)))
+    for number in range(2):
+        (folder / f"gpu{number}").touch()
+    (folder / "gres.conf").write_text(f"NodeName=gpus Name=gpu File={folder}/gpu[0-1]\n")
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     commands = [
         ["munged", "--foreground", "--force", "--key-file", key, "--socket", folder / "munge",
          "--pid-file", folder / "munged.pid", "--seed-file", folder / "seed",
          "--log-file", folder / "munged.log"],
         ["slurmctld", "-D", "-f", conf],
-        ["slurmd", "-D", "-f", conf],
+        *(["slurmd", "-D", "-f", conf, "-N", node] for node in NODES),
     ]  # fmt: skip
     environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": _path()}
     daemons: list[subprocess.Popen[bytes]] = []
     with (folder / "daemons.txt").open("ab") as log:
         try:
             for command in commands:
-                daemons.append(
-                    subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-                )
+                daemons.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
                 _until((folder / "munge").exists, folder)
-            _until(lambda: "idle" in ask(conf, "sinfo", "--noheader", "--format=%t"), folder)
+            _until(lambda: ask(conf, "sinfo", "-hNt", "idle").count("\n") > len(NODES), folder)
             yield conf
         finally:
             ask(conf, "scancel", "--user=root")

@@ -1,5 +1,6 @@
 """What jobs are asked for: from the options of a command, tried on Slurm before anything starts."""
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ def slurm_slots(
             )
     try:
         if device == "auto":
-            device = "cuda" if _has_gpus(str(flags.get("partition", ""))) else "cpu"
+            partition = str(flags.get("partition") or os.environ.get("SBATCH_PARTITION", ""))
+            device = "cuda" if _has_gpus(partition) else "cpu"
         if device == "cuda" and not any(key.startswith(("gpus", "gres")) for key in flags):
             if gpus_per_worker != int(gpus_per_worker):
                 raise SpecError(
@@ -73,6 +75,6 @@ def _words(flags: Flags) -> list[str]:
 
 def _has_gpus(partition: str) -> bool:
     """Returns whether a partition has GPUs, or the one that sbatch chooses."""
-    wanted = [f"--partition={partition}"] if partition else []
-    lines = ask("sinfo", "--all", "--noheader", "--format=%P %G", *wanted).splitlines()
-    return any("gpu" in line for line in lines if wanted or "*" in line.partition(" ")[0])
+    wanted = f"--partition={partition}" if partition else "--all"
+    lines = ask("sinfo", wanted, "--noheader", "--format=%P %G").splitlines()
+    return any("gpu" in line for line in lines if partition or "*" in line.partition(" ")[0])

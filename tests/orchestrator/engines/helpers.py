@@ -49,9 +49,7 @@ def slurm(folder: Path, slots: int, **pace: float) -> Engine:
 
 
 ENGINES: dict[str, MakeEngine] = {"local": local, "inline": inline, "ray": ray, "slurm": slurm}
-SLOW = {
-    name: [pytest.mark.slow, pytest.mark.xdist_group(name)] for name in ("ray", "slurm")
-}
+SLOW = {name: [pytest.mark.slow, pytest.mark.xdist_group(name)] for name in ("ray", "slurm")}
 WITH_PROCESSES: dict[str, MakeEngine] = {"local": local}
 
 ORCHESTRATOR = """

@@ -7,11 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 
-from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Drop, EpochEnded, RunFinished
+from mimsweep.orchestrator.engines.base import (
+    CohortEnded,
+    CohortLost,
+    Drop,
+    EpochEnded,
+    Event,
+    RunFinished,
+)
 from mimsweep.orchestrator.engines.slurm.mail import Broken, Left, Log, Up
 from tests.orchestrator.engines.helpers import endless, kinds, specs
 
@@ -45,23 +53,29 @@ class Job:
         self._orders.append((self._starts if to is None else to, cohort, what))
 
     def words(self, count: int) -> list[object]:
-        return self._until(self._words, lambda words: len(words) >= count)
+        """What it says of itself, when it has said so much more."""
+        words: list[object] = self._words.read()
+        self._until(lambda: len(words) >= count or words.extend(self._words.read()))
+        return words
 
-    def events(self, cohort: int, done: Callable[[list[object]], bool]) -> list[object]:
+    def events(self, cohort: int, done: Callable[[list[Event]], bool]) -> list[Event]:
+        """What has happened to a cohort until it is enough."""
         log = Log(self._box / f"events.{cohort}")
-        return self._until(log, lambda batches: done(sum(batches, [])), flat=True)  # type: ignore[arg-type]
+        events: list[Event] = []
 
-    def _until(
-        self, log: Log, done: Callable[[list[object]], bool], flat: bool = False
-    ) -> list[object]:
-        messages: list[object] = []
+        def enough() -> bool:
+            for batch in log.read():
+                events.extend(cast("list[Event]", batch))
+            return done(events)
+
+        self._until(enough)
+        return events
+
+    def _until(self, happened: Callable[[], object]) -> None:
         deadline = time.monotonic() + 60
-        messages += log.read()
-        while not done(messages):
-            assert time.monotonic() < deadline, messages
+        while not happened():
+            assert time.monotonic() < deadline
             time.sleep(0.05)
-            messages += log.read()
-        return sum(messages, []) if flat else messages  # type: ignore[arg-type, call-overload]
 
     def wait(self) -> int:
         return self.process.wait(20)
@@ -75,7 +89,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
     job.process.wait()
 
 
-def ended(events: list[object]) -> bool:
+def ended(events: list[Event]) -> bool:
     return any(isinstance(event, CohortEnded | CohortLost) for event in events)
 
 
@@ -84,11 +98,11 @@ def test_a_job_trains_cohorts_and_leaves_when_it_is_told_to(job: Job, tmp_path: 
     job.order(3, specs(1), to=7)  # to another start: it is not this one's
     job.order(4, specs(1, 2))
     events = job.events(4, ended)
-    assert kinds(events).count(RunFinished) == 2  # type: ignore[arg-type]
+    assert kinds(events).count(RunFinished) == 2
     assert events[-1] == CohortEnded(4)
     job.order(5, endless())
     events = job.events(5, lambda events: len(events) > 2)
-    assert set(kinds(events)) == {EpochEnded}  # type: ignore[arg-type]
+    assert set(kinds(events)) == {EpochEnded}
     training = psutil.Process(job.process.pid).children()
     for process in training:  # Slurm tells all processes of a job
         process.terminate()
