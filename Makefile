@@ -48,7 +48,7 @@ format: $(READY) ## let ruff fix what it can
 check: lint test ## what CI runs: lint, the quick tests, three kinds of fault
 	$(BIN)/python -m pytest tests/test_faults.py -m "slow and not long"
 
-check-all: lint ## lint and all tests but those that need a GPU: Ray, PostgreSQL, chromium, faults
+check-all: lint ## lint and all tests but those that need a GPU: Ray, Slurm, PostgreSQL, chromium, faults
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu"
 
 figures: $(READY) ## draw every sweep that has complete runs: curves, latent pictures, the animation

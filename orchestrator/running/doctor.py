@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +24,11 @@ from mimsweep.orchestrator.gpus import find_gpus
 Level = Literal["OK", "WARN", "FAIL"]
 
 _PACKAGES = ("mimsweep", "torch", "torchvision", "numpy", "numba", "mlflow", "optuna")
-_OPTIONAL = {"ray": "--engine ray", "psycopg": "a PostgreSQL store"}
+_OPTIONAL = {
+    "ray": "--engine ray",
+    "submitit": "--engine slurm",
+    "psycopg": "a PostgreSQL store",
+}
 # Of each data set that comes as files, the files or folders of which one must be there; the first
 # that is there is used.
 _DATA_SETS = {
@@ -60,6 +65,8 @@ def examine(uri: str, data_dir: Path, move_to: Path | None = None) -> Iterator[C
         yield _moved(uri, move_to)
     yield from _versions()
     yield _devices()
+    if shutil.which("sinfo"):
+        yield _slurm()
     yield from _data_sets(data_dir)
     yield _writable("folder", Path.cwd(), "a sweep's logs, checkpoints and figures go there")
     yield from _store(uri)
@@ -96,6 +103,17 @@ def _devices() -> Check:
         return Check("devices", "WARN", text)
     names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return Check("devices", "OK", f"{torch.cuda.device_count()} GPUs: {', '.join(sorted(names))}")
+
+
+def _slurm() -> Check:
+    command = ["sinfo", "--noheader", "--format=%P"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("slurm", "WARN", str(error))
+    if done.returncode:
+        return Check("slurm", "WARN", done.stderr.strip().replace("\n", "; "))
+    return Check("slurm", "OK", f"partitions {', '.join(done.stdout.split())}; * is the default")
 
 
 def _data_sets(data_dir: Path) -> Iterator[Check]:

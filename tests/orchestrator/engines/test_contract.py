@@ -76,8 +76,9 @@ def test_events_come_in_order_and_the_slot_is_free_after_them(engine: Engine) ->
     assert slots > 0
     engine.submit(1, runs)
     assert engine.idle == slots - 1
+    assert engine.slots == slots
     events = until_ended(engine)
-    assert engine.idle == slots
+    assert engine.idle == engine.slots == slots
     for run in runs:
         own = of_run(events, run)
         assert kinds(own) == [EpochEnded] * 3 + [RunFinished]

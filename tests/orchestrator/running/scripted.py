@@ -1,7 +1,7 @@
 """An engine that does what a script says, without torch, and an invocation that it serves."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import (
@@ -35,7 +35,7 @@ class ScriptedEngine:
         self.submitted: list[list[int]] = []
         self.commands: list[tuple[int, Command]] = []
         self.cancelled: list[int] = []
-        self.waiting: dict[int, str] = {}
+        self.waiting: Mapping[int, str] = {}
         self.slots = slots
         self._script = script
         self._training: list[tuple[int, Sequence[RunSpec]]] = []
@@ -126,11 +126,13 @@ class Invocation:
         policy: Policy = Policy(),  # noqa: B008
         listener: Listener | None = None,
         interrupted: Callable[[], bool] = lambda: False,
+        waiting: Mapping[int, str] | None = None,
     ) -> None:
         tracking = Tracking(f"sqlite:///{folder / 'mlflow.db'}")
         parent_id = tracking.start_sweep("toy", "", {}, {})
         recorder = Recorder(tracking, "toy", parent_id, {}, Spool(folder / "spool"))
         self.engine, self.view = ScriptedEngine(slots, script), Sentences()
+        self.engine.waiting = waiting or {}
         todo = plan("toy", runs, complete, cohort_size)
         self.state = ProgressState("toy", len(runs), len(todo.complete))
         dispatcher = Dispatcher(self.engine, recorder, self.view, policy, self.state, listener)

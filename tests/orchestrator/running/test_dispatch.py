@@ -117,6 +117,18 @@ def test_a_run_alone_is_tried_twice(tmp_path: Path) -> None:
     assert len(done.outcome.failed) == 1
 
 
+def test_a_cohort_whose_slot_is_taken_away_is_excused(tmp_path: Path) -> None:
+    def script(cohort: int, runs: Sequence[RunSpec]) -> list[Event]:
+        if cohort < 5:
+            return [CohortLost(cohort, "it was preempted", "", excused=True)]
+        return well(cohort, runs)
+
+    done = Invocation(tmp_path, specs(1, 2), script)
+    assert done.engine.submitted == [[1, 2]] * 6
+    assert done.outcome.failed == {}
+    assert all("it was preempted; tried again" in line for line in done.view.said)
+
+
 def test_a_cohort_lost_after_all_its_runs_ended_is_done(tmp_path: Path) -> None:
     def script(cohort: int, runs: Sequence[RunSpec]) -> list[Event]:
         return [*well(cohort, runs)[:-1], lost(cohort)]
@@ -211,6 +223,21 @@ def test_epochs_are_signs_of_life(tmp_path: Path) -> None:
         return epochs(runs[0])[-1:] if heard < 8 else well(cohort, runs)
 
     done = Invocation(tmp_path, specs(1), script, policy=Policy(timeout=0.5))
+    assert done.engine.cancelled == []
+    assert done.outcome == Outcome({})
+
+
+def test_no_sign_of_life_is_expected_of_a_cohort_that_waits_for_a_worker(tmp_path: Path) -> None:
+    asked = 0
+
+    def script(cohort: int, runs: Sequence[RunSpec]) -> list[Event]:
+        nonlocal asked
+        asked += 1
+        time.sleep(0.1)
+        return [] if asked < 8 else well(cohort, runs)
+
+    policy, waiting = Policy(timeout=0.3), {0: "for a job"}
+    done = Invocation(tmp_path, specs(1), script, policy=policy, waiting=waiting)
     assert done.engine.cancelled == []
     assert done.outcome == Outcome({})
 

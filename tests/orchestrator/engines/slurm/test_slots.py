@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_the_number_of_jobs_must_be_said() -> None:
 def test_a_machine_without_slurm_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SpecError, match="no sbatch is found here; is this a login node"):
+        choose("slurm", "cpu", 1, 1.0)
+
+
+def test_submitit_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = "mimsweep.orchestrator.engines.slurm."
+    for name in [name for name in sys.modules if name.startswith((ours, "submitit."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(SpecError, match=r"submitit is not installed; pip install 'mimsweep\[slurm"):
         choose("slurm", "cpu", 1, 1.0)
 
 
