@@ -114,7 +114,7 @@ class SlurmEngine:
         expected = [job for job in self._jobs if job.worker == "expected"]
         if expected and not self._desk.refusal:
             first, more = expected[0], len(expected) - 1
-            why = f"for Slurm job {first.id}{f' and {more} others' if more else ''}"
+            why = f"for Slurm job {first.id}{f' and {more} more' if more else ''}"
             why += f", {first.state.shown}"
         return dict.fromkeys(self._waiting, why)
 

@@ -125,3 +125,13 @@ def test_silence_is_broken_before_anything_is_shown_and_while_nothing_is(
     assert lines[-1] == lines[-2]
     assert lines[-1].endswith("1 cohorts, no epoch yet: workers load and compile first")
     assert len(lines) <= 6
+
+
+def test_line_of_cohorts_that_wait_for_a_worker() -> None:
+    state = ProgressState("toy", total=12, complete=3, running=6)
+    why = "for Slurm job 7_0 and 3 more, pending (Priority)"
+    state.active = {0: Active("mim toy4", 2, 200), 1: Active("vae toy4", 4, 200, waits=why)}
+    waiting = f"toy: 3/12 runs complete, 2 running, 4 waiting {why}, 0 failed, 2 cohorts, "
+    assert state.line().startswith(waiting)
+    assert state.active[1].line() == f"vae toy4, waits {why}"
+    assert state.active[0].line() == "mim toy4, epoch 0 of at most 200"
