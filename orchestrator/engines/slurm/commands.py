@@ -24,6 +24,7 @@ SIGNAL_SECONDS = 30
 """How long before its time is over a job is sent SIGUSR2."""
 
 _FIELDS = {"JobArrayID": 60, "State": 30, "RestartCnt": 12, "Reason": 120}
+"""What squeue is asked of each job, in columns so wide."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,16 @@ def states() -> dict[str, State]:
     command = ["squeue", "--me", "--all", "--array", "--states=all", "--noheader"]
     found: dict[str, State] = {}
     for line in ask(*command, f"--Format={fields}").splitlines():
-        with suppress(ValueError):  # a line that is none of a job
-            job, name, starts, reason = line.split(maxsplit=3)
-            found[job] = State(name, int(starts), reason.strip())
+        job, name, starts, reason = (line[place].strip() for place in _places())
+        found[job] = State(name, int(starts or 0), reason)
     return found
+
+
+def _places() -> Iterator[slice]:
+    end = 0
+    for width in _FIELDS.values():
+        yield slice(end, end + width)
+        end += width
 
 
 def end(jobs: Collection[str], seconds: float = ASK_SECONDS) -> None:

@@ -73,10 +73,12 @@ class SlurmEngine:
         Raises:
             SpecError: Slurm can't have logs in that folder.
         """
+        self._pace = pace or Pace()
         parent = log_dir.absolute() / "slurm"
         if "%" in str(parent):
             raise SpecError(f"{parent}: Slurm takes % in the path of a job's log for a pattern")
         parent.mkdir(parents=True, exist_ok=True)
+        _sweep_up(parent, self._pace.silent)
         self._folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
         self._mail = self._folder / "mail"
         self._place = replace(
@@ -85,7 +87,6 @@ class SlurmEngine:
             checkpoint_dir=place.checkpoint_dir.absolute(),
         )
         self._slots = slots
-        self._pace = pace or Pace()
         name = f"mimsweep-{log_dir.name}"
         self._desk = Desk(self._folder, name, flags, self._pace.ask, self._pace.refused)
         self._jobs: list[Job] = []
@@ -191,6 +192,8 @@ class SlurmEngine:
             self._lost += job.learn(state)
             if state.ended:
                 self._jobs.remove(job)
+                if state.name == GONE:
+                    self._desk.end(job.id)
                 if job.broken or (expected and job.worker == "expected"):
                     self._count_failed(job)
 
@@ -203,7 +206,8 @@ class SlurmEngine:
             )
 
     def _hear(self) -> None:
-        if time.monotonic() - self._heard < LISTEN_SECONDS:
+        # On a network file system each look costs its server something.
+        if time.monotonic() - self._heard < LISTEN_SECONDS * max(1.0, len(self._jobs) / 50):
             return
         self._heard = time.monotonic()
         for job in self._jobs:
@@ -231,8 +235,11 @@ class SlurmEngine:
             return
         self._boxes = [self._mail / str(self._made + number) for number in range(missing)]
         self._made += missing
-        for box in self._boxes:
-            box.mkdir(parents=True)
+        try:
+            for box in self._boxes:
+                box.mkdir(parents=True)
+        except OSError:
+            return  # a full disk may have room in a while
         alive, silent, logs = self._mail / "alive", self._pace.silent, self._folder
         self._desk.submit(
             [
@@ -255,3 +262,11 @@ class SlurmEngine:
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
         self._desk.end(job.id)
+
+
+def _sweep_up(folder: Path, silent: float) -> None:
+    """Removes the messages of engines whose process was killed long ago."""
+    for alive in folder.glob("*/mail/alive"):
+        with suppress(OSError):
+            if time.time() - alive.stat().st_mtime > 10 * silent:
+                shutil.rmtree(alive.parent, ignore_errors=True)

@@ -8,6 +8,7 @@ show for a minute; so whoever is to read a log makes it.
 import os
 import pickle
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -45,20 +46,18 @@ class Log:
     """A log, to be appended to or to be read."""
 
     def __init__(self, path: Path) -> None:
-        """Makes its file, if there is none.
-
-        Raises:
-            OSError: it can't be made.
-        """
+        """Makes its file, if there is none and it can be made."""
         self.path = path
         self._end = 0
-        path.touch()
+        with suppress(OSError):
+            path.touch()
 
     def append(self, message: object) -> None:
         """Adds a message.
 
         Raises:
-            OSError: it can't be written; the next takes its place.
+            FileNotFoundError: somebody has removed the file.
+            OSError: it can't be written; the next message takes its place.
         """
         content = pickle.dumps(message)
         framed = _HEAD.pack(len(content), zlib.crc32(content)) + content

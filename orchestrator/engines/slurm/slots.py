@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from mimsweep.orchestrator.engines.slurm.commands import ask, outside
+from mimsweep.orchestrator.engines.slurm.commands import ask
 from mimsweep.orchestrator.errors import SpecError, TrainingError
 
 OURS = frozenset({
@@ -51,8 +51,7 @@ def slurm_slots(
                     f"--gpus-per-worker {gpus_per_worker:g}: a job of Slurm's has whole GPUs"
                 )
             flags["gpus-per-node"] = str(int(gpus_per_worker))
-        with outside():
-            ask("sbatch", "--test-only", *_words(flags), "--wrap=true")
+        ask("sbatch", "--test-only", *_words(flags), "--wrap=true")
     except TrainingError as error:
         raise SpecError(f"--engine slurm: {error}") from error
     return device, workers, flags

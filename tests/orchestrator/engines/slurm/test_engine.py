@@ -156,6 +156,16 @@ def test_a_job_whose_time_is_nearly_over_hands_back_its_cohort(
     assert until_training(engine, empty) != first
 
 
+def test_messages_of_an_engine_that_was_killed_are_removed(tmp_path: Path) -> None:
+    slurm(tmp_path, 1)  # as if killed: nobody closes it
+    (alive,) = tmp_path.rglob("alive")
+    slurm(tmp_path, 1).close()
+    assert alive.exists(), "it may still live"
+    os.utime(alive, (1, 1))
+    slurm(tmp_path, 1).close()
+    assert not alive.parent.exists()
+
+
 def test_close_leaves_no_job(engine: Engine, empty: Path, tmp_path: Path) -> None:
     engine.submit(0, endless())
     until_training(engine, empty)
