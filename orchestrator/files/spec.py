@@ -172,6 +172,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "bool_type": lambda ctx: "it must be true or false",
     "string_type": lambda ctx: "it must be text",
     "list_type": lambda ctx: "it must be a list",
+    "sequence_str": lambda ctx: "it must be a list of texts",
     "too_short": lambda ctx: f"it must have at least {ctx['min_length']} value",
     "dict_type": lambda ctx: "it must be a mapping",
     "model_type": lambda ctx: "it must be a mapping",

@@ -147,12 +147,13 @@ def test_what_is_wrong_is_told_in_the_words_of_the_command(
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("engine", "lokal", "'lokal' is not allowed; allowed: 'local', 'ray' or 'inline'"),
+        ("engine", "lokal", "'lokal' is not allowed; allowed: 'local', 'ray', 'slurm' or 'inline'"),
         ("device", "gpu", "'gpu' is not allowed; allowed: 'auto', 'cpu' or 'cuda'"),
         ("workers", 0, "0 is not allowed; it must be at least 1"),
         ("workers", "2", "'2' is not allowed; it must be an integer"),
         ("cohort_size", 0, "0 is not allowed; it must be at least 1"),
         ("gpus_per_worker", 0.0, "0.0 is not allowed; it must be greater than 0"),
+        ("slurm", "partition=gpu", "'partition=gpu' is not allowed; it must be a list of texts"),
         ("max_failures", 0, "0 is not allowed; it must be at least 1"),
         ("timeout", -1.0, "-1.0 is not allowed; it must be greater than 0"),
         ("retries", -1, "-1 is not allowed; it must be at least 0"),

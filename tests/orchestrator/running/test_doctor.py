@@ -96,3 +96,18 @@ def test_the_command_prints_json(tmp_path: Path) -> None:
     (store,) = [check for check in json.loads(done.stdout) if check["name"] == "store"]
     assert store["state"] == "FAIL"
     assert "Connection refused" in store["text"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("slurm")
+@pytest.mark.usefixtures("cluster")
+def test_partitions_of_a_slurm_cluster_are_listed(
+    found: Callable[[str], dict[str, Check]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    text = "partitions cpus*, urgent, gpus; * is the default"
+    assert found(uri)["slurm"] == Check("slurm", "OK", text)
+    assert found(uri)["submitit"].text[0].isdigit()
+    (tmp_path / "slurm.conf").touch()
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    assert found(uri)["slurm"].state == "WARN"
