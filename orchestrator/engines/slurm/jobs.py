@@ -105,9 +105,10 @@ class Job:
         """Takes note of how the job is, and returns what that does to its cohort."""
         events: list[Event] = []
         if state.starts > self.state.starts:
+            events += self.hear()
+            events += self.lose(f"Slurm has put job {self.id} back into the queue", excused=True)
             self.worker = "expected"
             self._words = Log(words_of(self._box, state.starts))
-            events = self.lose(f"Slurm has put job {self.id} back into the queue", excused=True)
         self.state = state
         if state.ended:
             events += self.hear()

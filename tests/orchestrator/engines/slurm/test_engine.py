@@ -25,6 +25,8 @@ from tests.slurm import ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
+URGENT = ("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--output=/dev/null")
+
 ORCHESTRATOR = """
 import sys
 from pathlib import Path
@@ -134,8 +136,7 @@ def test_a_job_that_is_put_back_into_the_queue_goes_on_as_a_slot(
 def test_a_job_of_a_partition_that_is_preempted_is_excused(engine: Engine, empty: Path) -> None:
     engine.submit(0, endless())
     job = until_training(engine, empty)
-    urgent = ["sbatch", "--parsable", "--partition=urgent", "--exclusive", "--wrap=sleep 4"]
-    assert ask(empty, *urgent)
+    assert ask(empty, *URGENT, "--wrap=sleep 4")
     lost = until_lost(engine)
     assert lost.excused
     engine.submit(1, endless())
@@ -214,8 +215,7 @@ def test_cohorts_wait_together_for_an_array_of_jobs_and_idle_ones_end(
 
 
 def test_a_cohort_that_waits_can_be_told_and_cancelled(empty: Path, tmp_path: Path) -> None:
-    blocker = ["sbatch", "--parsable", "--partition=urgent", "--exclusive", "--wrap=sleep 600"]
-    block = ask(empty, *blocker).strip()
+    block = ask(empty, *URGENT, "--wrap=sleep 600").strip()
     engine = slurm(tmp_path, 2)
     try:
         engine.submit(0, [*endless(1), *specs(2, batch_size=128)])
