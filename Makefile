@@ -8,7 +8,7 @@ SEARCH ?= sweeps/search_warmup.yaml
 MINUTES ?= 20
 SWEEPS := sweeps/bottleneck.yaml sweeps/bottleneck_fashion.yaml sweeps/expressiveness.yaml sweeps/entropy.yaml sweeps/remedies.yaml sweeps/animation.yaml sweeps/smoke.yaml
 
-.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search notebooks bench bench-peers bench-gpu study reproduction constraints clean
+.PHONY: help setup run test test-faults soak lint format check check-all figures report ui search notebooks docs pictures bench bench-peers bench-gpu study reproduction constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -40,6 +40,7 @@ lint: $(READY) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/*.py
+	$(BIN)/mypy docs/conf.py docs/site/*.py
 
 format: $(READY) ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
@@ -48,7 +49,7 @@ format: $(READY) ## let ruff fix what it can
 check: lint test ## what CI runs: lint, the quick tests, three kinds of fault
 	$(BIN)/python -m pytest tests/test_faults.py -m "slow and not long"
 
-check-all: lint ## lint and all tests but those that need a GPU: Ray, Slurm, PostgreSQL, chromium, faults
+check-all: lint ## lint and all tests but those that need a GPU: Ray, Slurm, PostgreSQL, chromium, faults, docs
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu"
 
 figures: $(READY) ## draw every sweep that has complete runs: curves, latent pictures, the animation
@@ -65,6 +66,13 @@ search: $(READY) ## search the best warm-up (SEARCH=sweeps/search_warmup.yaml)
 
 notebooks: $(READY) ## run the notebooks of docs/notebooks, and store what their cells print
 	$(BIN)/python -m tests.notebooks
+
+docs: $(READY) ## build the documentation as a site in build/site/, strictly
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "The site is build/site/index.html."
+
+pictures: $(READY) ## train what docs/pictures shows, draw it, record a session: 15 minutes
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/site/pictures.sh
 
 bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a plain loop: 15 minutes
 	$(BIN)/python benchmarks/step.py

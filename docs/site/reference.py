@@ -91,7 +91,7 @@ def _allowed(schema: Schema) -> str:
 def _limits(schema: Schema) -> Iterable[str]:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [
-        f"{sign} {schema[key]:g}"
+        f"{sign} {schema[key]:,.10g}"
         for key, sign in signs.items()
         if key in schema and schema[key] != _UNLIMITED
     ]
@@ -107,7 +107,7 @@ def _default(schema: Schema) -> str:
 
 
 def _text(words: str) -> str:
-    return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", words)
+    return re.sub(r"([\\*_<>|\[\]])", r"\\\1", words)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
