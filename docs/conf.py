@@ -52,6 +52,7 @@ def in_site(text: str, folder: Path) -> str:
     """Returns the repository's Markdown with its links as they are in the site.
 
     Links to files that are no pages stay, and offer the file; to folders they become plain text.
+    A link that says the name of a page's file says its title.
 
     Args:
         text: Markdown.
@@ -65,6 +66,8 @@ def in_site(text: str, folder: Path) -> str:
             return words
         if target.parent == ROOT and target.name in _PAGES:
             target = DOCS / _PAGES[target.name]
+        if words in (target.name, f"docs/{target.name}") and target.suffix == ".md":
+            words = ""
         return f"[{words}]({os.path.relpath(target, page)}{anchor})"
 
     return _LINK.sub(link, _PICTURE.sub(r"\1(\2)", text))

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Makes what docs/pictures/ holds, from nothing: `make pictures`, which has `mimsweep`, `python` and
+# `termtosvg` on the PATH. Called again, it trains nothing that is complete.
+set -euo pipefail
+site="$(cd "$(dirname "$0")" && pwd)"
+pictures="$site/../pictures"
+mkdir -p "$site/../../build/pictures"
+cd "$site/../../build/pictures"
+unset MLFLOW_TRACKING_URI
+
+mimsweep run bottleneck
+mimsweep figures bottleneck
+
+narrow=(expressiveness --set seed=1 --set mid_dim=50)
+mimsweep run "${narrow[@]}"
+mimsweep figures "${narrow[@]}" --latent
+
+cat > order.yaml << 'YAML'
+name: order
+description: Which methods of the first study keep more, on a 2-D mixture of 5
+fixed: {dataset: toy4}
+grid: {seed: 1..10, model: [mim, amim, vae, ae]}
+figures: {x: z_dim, hue: model, metrics: [mi_lower]}
+claims:
+  - {claim: MIM and A-MIM before VAE, metric: mi_lower, ranks: [mim, amim, vae]}
+YAML
+mimsweep run order.yaml
+mimsweep figures order.yaml
+
+draw() { python "$site/pictures.py" "$@"; }
+
+draw curves figures/bottleneck/mi.svg "Mutual information over the latent size, MIM and VAE"
+draw combined figures/bottleneck/combined.svg "MI, NLL, RMSE and 5-NN accuracy over the latent size"
+draw rate figures/bottleneck/rate_distortion.svg "Distortion over rate, a point for each run"
+draw kl figures/bottleneck/kl_profile.svg "KL of each latent dimension, in order"
+draw latent figures/expressiveness/latent.svg \
+  "MIM and VAE: reconstructions in the plane of data, posteriors in the plane of the latent"
+
+# A real session: every character is what the program printed, when it did.
+script --quiet --return --command "termtosvg '$pictures/session.svg' \
+  -c 'bash $site/session.sh' -g 92x28 -m 100 -M 2500 -D 4000 -t window_frame" /dev/null
