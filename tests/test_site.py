@@ -14,8 +14,12 @@ from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import click
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from mimsweep.dashboards.drawing.canvas import to_svg
 from mimsweep.orchestrator.cli.main import main
 from mimsweep.orchestrator.files.fields import RunFields
 from mimsweep.orchestrator.files.schema.documents import search_schema, sweep_schema
@@ -59,6 +63,30 @@ def test_fields_tell_values_and_defaults() -> None:
     assert "| `act` | `tanh`, `swish`, `relu` | `tanh` | Function between the layers. |" in rows
     assert "| `lr` | number > 0 | `0.001` |" in script("reference").fields()
     assert [row for row in rows if row.count("|") - row.count(r"\|") != 5] == []
+
+
+def points(path: str) -> NDArray[np.float64]:
+    """Where the straight lines of a path lead, with shape (N, 2), in points."""
+    at, found = np.zeros(2), []
+    for step, numbers in re.findall(r"([MLl])([^A-Za-z]*)", path):
+        to = np.array(numbers.split(), dtype=float)
+        at = at + to if step == "l" else to
+        found.append(at)
+    return np.array(found)
+
+
+def test_a_picture_is_its_figure_to_a_tenth_of_a_point() -> None:
+    x = np.linspace(0, 6, 400)
+    figure, axes = plt.subplots()
+    axes.plot(x, np.sin(x**2), color="#0072B2")
+    svg = to_svg(figure)
+    plt.close(figure)
+    picture = script("pictures").picture(svg, "a < b")
+    assert len(picture) < 0.8 * len(svg)
+    assert ElementTree.fromstring(picture).get("aria-label") == "a < b"
+    assert "prefers-color-scheme: dark" in picture
+    whole, small = (max(re.findall(r' d="([^"]*)"', text), key=len) for text in (svg, picture))
+    np.testing.assert_allclose(points(small), points(whole), rtol=0, atol=0.061)
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
