@@ -21,6 +21,9 @@ PICTURES = Path(__file__).parents[1] / "pictures"
 LIMIT = 150_000
 """Bytes of a picture, at most."""
 
+_SCALE = 1.5
+"""Pixels of a point, where there is room."""
+
 _DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{\s*:root \{([^}]*)\}")
 _STYLE = re.compile(r'style="([^"]*)"')
 _IMAGE = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=\s]+)")
@@ -46,7 +49,10 @@ def picture(figure: str, alt: str) -> str:
     }
     rules += [f".{name} {{{style}}}" for style, name in names.items()]
     svg = _STYLE.sub(lambda m: f'class="{names[m[1]]}"' if m[1] in names else m[0], svg)
-    svg = svg.replace("<svg ", '<svg fill="var(--000000, #000000)" ', 1)
+    box = re.search(r'viewBox="0 0 ([\d.]+) ', svg)
+    assert box, "a figure has a size"
+    width = round(_SCALE * float(box[1]))
+    svg = svg.replace("<svg ", f'<svg width="{width}" fill="var(--000000, #000000)" ', 1)
     return re.sub(r"(<svg [^>]*>)", rf"\1<style>{' '.join(rules)}</style>", svg, count=1) + "\n"
 
 

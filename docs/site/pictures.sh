@@ -29,12 +29,14 @@ mimsweep figures order.yaml
 
 draw() { python "$site/pictures.py" "$@"; }
 
-draw curves figures/bottleneck/mi.svg "Mutual information over the latent size, MIM and VAE"
-draw combined figures/bottleneck/combined.svg "MI, NLL, RMSE and 5-NN accuracy over the latent size"
+draw curves figures/bottleneck/mi.svg "Mutual information over the latent size, of MIM and VAE"
 draw rate figures/bottleneck/rate_distortion.svg "Distortion over rate, a point for each run"
-draw kl figures/bottleneck/kl_profile.svg "KL of each latent dimension, in order"
+draw kl figures/bottleneck/kl_profile.svg "The KL of each latent dimension, in order"
+draw learning figures/bottleneck/learning.svg "Training and test loss by epoch"
+draw seeds figures/bottleneck/seeds.svg "A point for each run and metric"
 draw latent figures/expressiveness/latent.svg \
-  "MIM and VAE: reconstructions in the plane of data, posteriors in the plane of the latent"
+  "Reconstructions in data space and posteriors in latent space, of MIM and VAE"
+draw ranks figures/order/ranks.svg "Critical-difference diagram of four models"
 
 # A real session: every character is what the program printed, when it did.
 script --quiet --return --command "termtosvg '$pictures/session.svg' \
