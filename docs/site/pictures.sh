@@ -8,24 +8,13 @@ mkdir -p "$site/../../build/pictures"
 cd "$site/../../build/pictures"
 unset MLFLOW_TRACKING_URI
 
-mimsweep run bottleneck
-mimsweep figures bottleneck
+wide=(bottleneck --set z_dim=2,8,20)
+mimsweep run "${wide[@]}"
+mimsweep figures "${wide[@]}"
 
 narrow=(expressiveness --set seed=1 --set mid_dim=50)
 mimsweep run "${narrow[@]}"
 mimsweep figures "${narrow[@]}" --latent
-
-cat > order.yaml << 'YAML'
-name: order
-description: Which methods of the first study keep more, on a 2-D mixture of 5
-fixed: {dataset: toy4}
-grid: {seed: 1..10, model: [mim, amim, vae, ae]}
-figures: {x: z_dim, hue: model, metrics: [mi_lower]}
-claims:
-  - {claim: MIM and A-MIM before VAE, metric: mi_lower, ranks: [mim, amim, vae]}
-YAML
-mimsweep run order.yaml
-mimsweep figures order.yaml
 
 draw() { python "$site/pictures.py" "$@"; }
 
@@ -36,7 +25,6 @@ draw learning figures/bottleneck/learning.svg "Training and test loss by epoch"
 draw seeds figures/bottleneck/seeds.svg "A point for each run and metric"
 draw latent figures/expressiveness/latent.svg \
   "Reconstructions in data space and posteriors in latent space, of MIM and VAE"
-draw ranks figures/order/ranks.svg "Critical-difference diagram of four models"
 
 # A real session: every character is what the program printed, when it did.
 script --quiet --return --command "termtosvg '$pictures/session.svg' \
