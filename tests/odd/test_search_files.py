@@ -93,6 +93,8 @@ def test_plan_tells_what_it_costs_at_most(here: Path) -> None:
 
 def test_its_runs_are_counted_and_listed(store: Tracking) -> None:
     counts = json.loads(mimsweep("status", "small.yaml", "--json").output)
+    (failure,) = counts.pop("failures")
+    assert failure["reason"] == "the loss turned nan"
     assert counts == {
         "search": "small", "total": 10, "finished": 2, "failed": 1, "running": 1, "killed": 0,
         "missing": 6, "stale": {},

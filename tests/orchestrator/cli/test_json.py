@@ -63,11 +63,11 @@ def test_results_are_exact_and_have_no_nan(sweep: Path, store: Tracking) -> None
 
 
 def test_a_table_has_its_cells(sweep: Path, store: Tracking) -> None:
-    told = printed("table", sweep, "--rows", "model", "--columns", "z_dim", "--metric", "rmse,mi")
+    told = printed("table", sweep, "--rows", "model", "--columns", "z_dim", "--metric", "nll,mi")
     assert told.keys() == {"sweep", "cells"}
     names = ["metric", "row", "column", "n", "mean", "std", "low", "high", "mark", "least"]
     assert [list(cell) for cell in told["cells"]] == [names] * len(told["cells"])
-    assert {cell["metric"] for cell in told["cells"]} == {"rmse", "mi"}
+    assert {cell["metric"] for cell in told["cells"]} == {"nll", "mi"}
     assert any(cell["std"] is None for cell in told["cells"])  # of one run
 
 

@@ -91,7 +91,7 @@ def test_what_is_complete_is_shown_and_told(here: Path) -> None:
         "mimsweep: small: 45 of 48 runs are complete",
         "t.tex: small",
     ]
-    assert "5 to 8 seeds" in Path("t.tex").read_text()
+    assert "6 to 8 seeds" in Path("t.tex").read_text()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_complete_is_shown_and_told(here: Path) -> None:
         (
             ["--rows", "model"],
             "small: a mean would mix runs that differ in beta_end, mmd; add them to --rows or "
-            "--columns, or choose one value by --set beta_end=1.0",
+            "--columns, or choose one value by --set beta_end=1",
         ),
         (["--output", "s.yaml"], "--output s.yaml: that is a file of small; name another"),
         (["--output", "no/t.tex"], "--output no/t.tex: there is no folder no; make it first"),

@@ -105,7 +105,8 @@ KEYS = [
 NOT_IN_A_SCHEMA = [
     # Of two numbers, or of more than a name
     *("runs backwards", "does not lead from", "is an objective already", "are more than the"),
-    *("in the block of line", "no such file"),
+    *("in the block of line", "no such file", "must say of how many", "can't be compared with"),
+    "it must be a finite number",  # JSON has no other
     # Of fields together
     *("is not allowed with model", "is not allowed with p_z"),
     *("p_z_gmm: is required", "true is not allowed with models of images"),
