@@ -54,6 +54,7 @@ def refused(here: Path, imported: tuple[str, ...] = (), **fields: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_is_validated_only_when_imported(here: Path) -> None:
     done = mimsweep("validate", "my_sweep.yaml")
     assert done.returncode == 2
@@ -122,6 +123,7 @@ def test_a_file_in_place_of_a_module_is_told(here: Path) -> None:
     assert "./my_ideas.py is a file; give the module's name, my_ideas" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_trains(here: Path) -> None:
     done = mimsweep("--import", "my_ideas", "run", "my_sweep.yaml", "--workers", "1")
     assert done.returncode == 0, done.stderr

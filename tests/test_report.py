@@ -159,6 +159,7 @@ def test_figures_are_the_same_again(folder: Path) -> None:
     assert b"var(" not in first["mi.svg"]
 
 
+@pytest.mark.slow
 def test_runs_with_fields_replaced_are_drawn_and_reported(folder: Path) -> None:
     assert "small: 8 of 8 runs" in invoke("report", "small.yaml", "--set", "seed=1,2")
     assert "no complete runs" in invoke("figures", "small.yaml", "--set", "z_dim=3", code=2)

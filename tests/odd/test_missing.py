@@ -155,6 +155,7 @@ def test_figures_and_report_do_without_what_is_lost_of_every_run(trained: Path) 
     assert (trained / "reports/report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_what_is_no_finite_number_is_not_drawn(trained: Path) -> None:
     for path in artifacts(trained, WEIGHTS):
         of_no_numbers(path)
@@ -175,6 +176,7 @@ def test_runs_without_losses_by_epoch_are_told(trained: Path) -> None:
     assert list(trained.glob("figures/s/*.png"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["train_loss", "test_loss"])
 def test_one_loss_is_drawn_where_the_other_is_lost(lost: str, trained: Path) -> None:
     with closing(sqlite3.connect("mlflow.db")) as database, database:

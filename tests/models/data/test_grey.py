@@ -53,6 +53,7 @@ def test_training_items_are_augmented_and_dequantised(images: GreyImages) -> Non
     assert not torch.equal(labels, images.draw("train", 1, 2)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mim", "vae"])
 def test_it_trains(images: GreyImages, model: str) -> None:
     cohort = Cohort(

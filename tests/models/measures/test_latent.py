@@ -230,7 +230,7 @@ def test_latents_that_are_not_finite_give_nan(truth: Gaussian) -> None:
         assert math.isnan(metrics[name])
 
 
-@pytest.mark.parametrize("batch_size", [128, 33])
+@pytest.mark.parametrize("batch_size", [pytest.param(128, marks=pytest.mark.slow), 33])
 def test_all_metrics_by_definition(batch_size: int) -> None:
     """On toy4 and an untrained network, recomputed with torch.distributions and scikit-learn."""
     data = load("toy4", Path("nowhere"))

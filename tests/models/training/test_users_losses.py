@@ -56,6 +56,7 @@ def test_a_run_is_the_same_alone_and_in_any_cohort(
     assert_independent(replace(COHORT, model=model, batch_size=batch_size, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [128, 100])
 def test_it_is_with_decoder_samples_and_with_one_number_for_a_minibatch(batch_size: int) -> None:
     assert_independent(replace(COHORT, model="own_mim", batch_size=batch_size))

@@ -246,6 +246,7 @@ def test_wilcoxon_drops_the_last_seeds(tmp_path: Path) -> None:
     assert 4 <= len(table.loc[["pruned"], "nll_by_seed"].iloc[0]) < len(seeds)
 
 
+@pytest.mark.slow
 def test_a_point_that_was_pruned_is_not_trained_again(tmp_path: Path) -> None:
     space = {"warmup": Dimension("categorical", (*range(5, 15), *range(41, 45)))}
     done = Invocation(

@@ -1,6 +1,7 @@
 """`mimsweep table`: what its rows and columns are, and what is refused, by stored runs."""
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,26 @@ def store(folder: Path, text: str = SWEEP, missing: int = 0) -> None:
         made.finish(run_id, {"mi_lower": run.seed / 10, "nll": nll(run), "seconds": 1.0}, {})
 
 
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sweep and a store of all its runs."""
+    folder = tmp_path_factory.mktemp("complete")
+    store(folder)
+    return folder
+
+
+@pytest.fixture
+def stored(here: Path, complete: Path) -> Path:
+    return Path(shutil.copytree(complete, here, dirs_exist_ok=True))
+
+
 def table(*options: str) -> pd.DataFrame:
     done = mimsweep("table", "s.yaml", "--format", "csv", *options)
     assert done.exit_code == 0, done.output
     return pd.read_csv(StringIO(done.stdout))
 
 
-def test_by_default_it_is_what_the_figures_show(here: Path) -> None:
-    store(here)
+def test_by_default_it_is_what_the_figures_show(stored: Path) -> None:
     rows = table()
     assert list(rows["metric"]) == ["mi_lower"] * 6 + ["nll"] * 6
     assert list(rows["row"].unique()) == ["MIM", "VAE", "VAE, mmd 100"]
@@ -58,8 +71,7 @@ def test_by_default_it_is_what_the_figures_show(here: Path) -> None:
     assert printed.endswith("Trained with mimsweep 9.9 and PyTorch 8.8.\n")
 
 
-def test_its_numbers_are_those_of_results(here: Path) -> None:
-    store(here)
+def test_its_numbers_are_those_of_results(stored: Path) -> None:
     assert mimsweep("results", "s.yaml", "--output", "r.json").exit_code == 0
     results = pd.DataFrame(json.loads(Path("r.json").read_text()))
     means = results.groupby(["model", "mmd", "z_dim"])["nll"].agg(["mean", "std"])
@@ -72,8 +84,7 @@ def test_its_numbers_are_those_of_results(here: Path) -> None:
     assert list(rows["mark"].fillna("")) == ["", "", "best", "best", "", ""]
 
 
-def test_rows_and_columns_are_any_fields(here: Path) -> None:
-    store(here)
+def test_rows_and_columns_are_any_fields(stored: Path) -> None:
     rows = table("--rows", "z_dim", "--columns", "model, mmd,beta_end", "--metric", "nll")
     assert list(rows["row"].unique()) == [2, 10]
     columns = ["MIM", "VAE", "VAE, mmd 100, beta_end 0.5"]
@@ -116,8 +127,7 @@ def test_what_is_complete_is_shown_and_told(here: Path) -> None:
         (["--output", "no/t.tex"], "--output no/t.tex: there is no folder no; make it first"),
     ],
 )
-def test_what_cannot_be_shown_is_told(here: Path, options: list[str], sentence: str) -> None:
-    store(here)
+def test_what_cannot_be_shown_is_told(stored: Path, options: list[str], sentence: str) -> None:
     assert refused(mimsweep("table", "s.yaml", *options)).startswith(sentence)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.odd.ending import slow
 from tests.paths import ROOT
 
 pytest.importorskip("triton", reason="this torch came without Triton")
@@ -33,17 +34,20 @@ def interpreted() -> dict[str, Any]:
     return found("interpreted")
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("triton")
 def test_noise_is_that_of_a_cpu(interpreted: dict[str, Any]) -> None:
     assert interpreted["normals"] < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("triton")
 def test_items_of_toys_are_those_of_a_cpu(interpreted: dict[str, Any]) -> None:
     assert interpreted["mixture"] < 1e-5
     assert interpreted["toys"] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("triton")
 def test_steps_are_those_of_autograd_in_float64(interpreted: dict[str, Any]) -> None:
     assert len(interpreted["steps"]) == 8
@@ -53,7 +57,7 @@ def test_steps_are_those_of_autograd_in_float64(interpreted: dict[str, Any]) -> 
         assert gradient < 2e-5, case
 
 
-@pytest.mark.parametrize(("capability", "features"), [(80, 16), (90, 16), (90, 32)])
+@pytest.mark.parametrize(("capability", "features"), [slow(80, 16), slow(90, 16), (90, 32)])
 def test_it_compiles_for_gpus_that_are_not_here(capability: int, features: int) -> None:
     """Shared memory is far below what two programs a processor have; few registers are spilled."""
     used = found("compiled", str(capability), str(features))

@@ -274,6 +274,7 @@ RANKS = SWEEP.replace("[mim, vae]", "[mim, amim, vae]") + (
 )
 
 
+@pytest.mark.slow
 def test_verify_and_figures_of_ranks(tmp_path: Path) -> None:
     sweep = load(tmp_path, RANKS)
     uri = store(tmp_path, sweep)
