@@ -99,7 +99,7 @@ def test_what_a_killed_orchestrator_leaves_does_no_harm(
 def test_the_orchestrator_may_be_a_job(bench: Bench, cluster: Path, expected: pd.DataFrame) -> None:
     words = [MIMSWEEP, "run", "faults.yaml", "--device", "cpu", *ON_SLURM]
     command = " ".join(map(str, words))
-    submit = ["sbatch", "--parsable", "--mem=100", f"--chdir={bench.folder}", "--output=log.txt"]
+    submit = ["sbatch", "--parsable", f"--chdir={bench.folder}", "--output=log.txt"]
     job = ask(cluster, *submit, f"--wrap={command}").strip()
     assert job
 

@@ -64,7 +64,10 @@ def test_all_that_we_call_things_is_known_to_latex(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex (texlive-latex-base)")
+@pytest.mark.skipif(
+    not shutil.which("pdflatex"),
+    reason="needs pdflatex and booktabs (Debian: texlive-latex-recommended)",
+)
 def test_latex_compiles(tmp_path: Path) -> None:
     called = [*(metric.label for metric in style.METRICS.values()), *style.FIELDS.values()]
     labels = " ".join(map(escape, called))
