@@ -56,7 +56,7 @@ class Table:
 
     Attributes:
         name: of the sweep.
-        corner: what the columns are, for people.
+        corner: what the rows and columns are of, where their names don't say it.
         rows: what the rows are called.
         columns: likewise.
         blocks: one for each metric, all of the same rows and columns.
@@ -91,7 +91,7 @@ def layout(
         rows: of each run, what its row is called.
         columns: likewise its column.
         metrics: one for each block.
-        corner: what the columns are, for people.
+        corner: what the rows and columns are of, where their names don't say it.
     """
     row_names, column_names = [*dict.fromkeys(rows)], [*dict.fromkeys(columns)]
     blocks = []

@@ -63,7 +63,7 @@ def means(study: Study, wanted: Wanted) -> Table:
         )
     for each in (wanted.rows, wanted.columns):  # of several, what isn't there isn't named
         runs = runs.dropna(subset=each) if len(each) == 1 else runs
-    corner = ", ".join(map(style.field, wanted.columns))
+    corner = " / ".join(filter(None, map(_what, (wanted.rows, wanted.columns))))
     rows, columns = _called(runs, wanted.rows), _called(runs, wanted.columns)
     return layout(name, runs, rows, columns, wanted.metrics, corner)
 
@@ -105,6 +105,11 @@ def _filled(study: Study, wanted: Wanted) -> Wanted:
 
 def _listed(fields: Sequence[str]) -> str:
     return ", ".join(field for field in fields if field != "seed")
+
+
+def _what(fields: Sequence[str]) -> str:
+    """Returns what bare values of rows or columns are of; nothing of those that say it."""
+    return style.field(fields[0]) if len(fields) == 1 and fields != ["model"] else ""
 
 
 def _called(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:

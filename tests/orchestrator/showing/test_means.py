@@ -93,6 +93,22 @@ def test_rows_and_columns_are_any_fields(stored: Path) -> None:
     assert list(fixed["row"].unique()) == ["MIM", "VAE"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "corner"),
+    [
+        ("z_dim", "model,mmd,beta_end", "latent size z_dim (dimensions)"),
+        ("model,mmd,beta_end", "z_dim", "latent size z_dim (dimensions)"),
+        ("mmd", "beta_end", "weight of MMD² / β at its end, beta_end"),
+    ],
+)
+def test_its_corner_says_what_bare_values_are_of(
+    stored: Path, rows: str, columns: str, corner: str
+) -> None:
+    chosen = ("--set", "model=vae", "--set", "z_dim=2") if "/" in corner else ()
+    told = mimsweep("table", "s.yaml", "--rows", rows, "--columns", columns, *chosen)
+    assert f"| {corner.replace('_', chr(92) + '_')} |" in told.stdout
+
+
 def test_what_is_complete_is_shown_and_told(here: Path) -> None:
     store(here, missing=3)
     done = mimsweep("table", "s.yaml", "--format", "latex", "--output", "t.tex")
