@@ -71,7 +71,7 @@ docs: $(READY) ## build the documentation as a site in build/site/, strictly
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo "The site is build/site/index.html."
 
-pictures: $(READY) ## train what docs/pictures shows, draw it, record a session: 5 minutes
+pictures: $(READY) ## train what docs/pictures shows, draw it, record a session: 10 minutes
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/site/pictures.sh
 
 bench: $(READY) ## measure steps, shares of a run's time, measures, scaling, a plain loop: 15 minutes

@@ -8,7 +8,7 @@ mkdir -p "$site/../../build/pictures"
 cd "$site/../../build/pictures"
 unset MLFLOW_TRACKING_URI
 
-wide=(bottleneck --set z_dim=2,8,20)
+wide=(bottleneck)
 mimsweep run "${wide[@]}"
 mimsweep figures "${wide[@]}"
 
@@ -28,4 +28,4 @@ draw latent figures/expressiveness/latent.svg \
 
 # A real session: every character is what the program printed, when it did.
 script --quiet --return --command "termtosvg '$pictures/session.svg' \
-  -c 'bash $site/session.sh' -g 92x28 -m 100 -M 2500 -D 4000 -t window_frame" /dev/null
+  -c 'bash $site/session.sh' -g 98x18 -m 80 -M 1600 -D 3000 -t window_frame" /dev/null

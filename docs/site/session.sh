@@ -10,7 +10,7 @@ unset MLFLOW_TRACKING_URI
 awk '/^```yaml/ {inside = 1; next} /^```/ {inside = 0} inside && !/^#/' "$page" > study.yaml
 
 typed() { # a command, letter by letter, then what it does
-  printf '\033[1;32m$\033[0m '
+  printf '\033[32m$\033[0m '
   for ((i = 0; i < ${#1}; i++)); do
     printf '%s' "${1:i:1}"
     sleep 0.04
