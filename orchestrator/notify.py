@@ -4,6 +4,7 @@ What it is told is JSON, by POST. That it can't be told is said, and changes not
 """
 
 import json
+import re
 import threading
 import urllib.request
 from contextlib import suppress
@@ -24,16 +25,25 @@ MOST_FAILURES = 20
 
 
 def check_webhook(url: str) -> None:
-    """Refuses what is no address of a webhook.
+    """Refuses what is no address of a webhook, which it doesn't repeat: it is a secret.
 
     Raises:
-        SpecError: it has no scheme or host that can be posted to.
+        SpecError: it can't be posted to.
     """
-    with suppress(ValueError):  # brackets around what is no address
+    with suppress(ValueError):  # brackets around what is no address, or a port that is no number
         parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname:
+        well = parts.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", url)
+        if (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and well
+            and "@" not in parts.netloc
+        ):
             return
-    raise SpecError(f"--notify {url}: it must be an address that begins with http:// or https://")
+    raise SpecError(
+        "--notify: it must be an address that begins with http:// or https://, without blanks, "
+        "user or password"
+    )
 
 
 class Webhook:

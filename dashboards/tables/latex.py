@@ -1,5 +1,7 @@
 """A table as LaTeX, for `booktabs` and pdfLaTeX without further packages."""
 
+import re
+
 from mimsweep.dashboards.drawing import style
 from mimsweep.dashboards.tables.layout import Block, Cell, Table, number
 from mimsweep.dashboards.tables.words import arrow, caption, method
@@ -16,6 +18,7 @@ _ESCAPED = {
     **dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", (f"$^{digit}$" for digit in range(10)), strict=True)),
     **dict(zip("₀₁₂₃₄₅₆₇₈₉", (f"$_{digit}$" for digit in range(10)), strict=True)),
 }  # fmt: skip
+_LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿßŒœŠšŽž"
 _MARKS = {"best": r"$\mathbf{{{}}}$", "same": r"\underline{{${}$}}", "": "${}$"}
 
 
@@ -48,17 +51,23 @@ def _block(block: Block, table: Table) -> list[str]:
 
 
 def _row(cells: list[str]) -> str:
-    return rf"{' & '.join(cells)} \\"
+    text = " & ".join(cells)
+    guard = "{}" if text.startswith(("[", "*")) else ""  # else it is of the row end before it
+    return rf"{guard}{text} \\"
 
 
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "--"
     mean, half = number(cell)
-    text = rf"{mean} \pm {half}" if half else mean
+    text = re.sub(
+        r"e([+-]\d+)",
+        lambda power: rf" \times 10^{{{int(power[1])}}}",
+        rf"{mean} \pm {half}" if half else mean,
+    )
     return _MARKS[cell.mark].format(rf"\geq {text}" if cell.least else text)
 
 
 def escape(text: str) -> str:
-    """Returns a text as LaTeX has it; what pdfLaTeX may not know is left out."""
-    return "".join(_ESCAPED.get(c, c if c.isascii() or c.isalpha() else "") for c in text)
+    """Returns a text as LaTeX has it, with ? for what pdfLaTeX may not know."""
+    return "".join(_ESCAPED.get(c, c if c.isascii() or c in _LETTERS else "?") for c in text)

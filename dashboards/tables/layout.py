@@ -104,12 +104,10 @@ def layout(
 
 def _column(runs: pd.DataFrame, rows: pd.Series, metric: str) -> dict[Any, Cell]:
     """Returns the cells of a column by row; those without a value of the metric are not there."""
-    groups = {
-        row: group.set_index("seed")[metric].astype(np.float64)
-        for row, group in runs.groupby(rows.loc[runs.index], sort=False)
-    }
+    of_rows = dict(iter(runs.groupby(rows.loc[runs.index], sort=False)))
+    groups = {r: group.set_index("seed")[metric].astype(float) for r, group in of_rows.items()}
     found = marks(groups, style.metric(metric).better)
-    least = {row for row, group in groups.items() if _at_ceiling(metric, group, runs)}
+    least = {row for row, group in of_rows.items() if _at_ceiling(metric, group)}
     if any(found[row] == "best" for row in least):  # what is above the ceiling nobody knows
         found |= {row: "same" for row in least if not found[row]}
     cells = {}
@@ -119,11 +117,11 @@ def _column(runs: pd.DataFrame, rows: pd.Series, metric: str) -> dict[Any, Cell]
     return {row: cell for row, cell in cells.items() if cell.n}
 
 
-def _at_ceiling(metric: str, values: pd.Series, runs: pd.DataFrame) -> bool:
+def _at_ceiling(metric: str, runs: pd.DataFrame) -> bool:
     """Returns whether the mean of a lower bound of MI can't be told from log N."""
     if metric != "mi_lower" or "mi_lower_ceiling" not in runs:
         return False
-    return bool(saturated(values.mean(), runs["mi_lower_ceiling"].astype(float).mean()))
+    return bool(saturated(*runs[[metric, "mi_lower_ceiling"]].astype(float).mean()))
 
 
 def mixed(runs: pd.DataFrame, fields: Sequence[str]) -> list[str]:
@@ -156,10 +154,19 @@ def tidy(table: Table) -> pd.DataFrame:
 def number(cell: Cell) -> tuple[str, str]:
     """Returns mean and half of the interval as texts, to two digits of the latter.
 
-    A mean without an interval, or one of no width, has four digits, and no second text.
+    A mean without an interval, or one of no width, has four digits, and no second text. Of what is
+    very small both have an exponent, as in 1.234e-08.
     """
     if not cell.half > 0 or not np.isfinite(cell.half):
         return f"{cell.mean:.4g}", ""
-    exponent = int(f"{cell.half:.1e}".partition("e")[2])  # once it is rounded to two digits
-    digits = min(max(1 - exponent, 0), 6)
+    exponent = _exponent(cell.half)
+    digits = max(1 - exponent, 0)
+    if digits > 6:
+        more = max(_exponent(cell.mean) - exponent, 0)
+        return f"{cell.mean:.{1 + more}e}", f"{cell.half:.1e}"
     return f"{cell.mean:.{digits}f}", f"{cell.half:.{digits}f}"
+
+
+def _exponent(value: float) -> int:
+    """Returns the power of ten of a number's first digit, once it is rounded to two."""
+    return int(f"{value:.1e}".partition("e")[2])

@@ -31,14 +31,18 @@ def method(table: Table, versions: str) -> str:
     text = f"Each number is a mean over {_seeds(table)}"
     if table.seeds < 2:
         return f"{text}, of which nothing can be said of its spread. {versions}"
-    text += (
-        ", with half of the width of its 95 % percentile bootstrap interval (9,999 resamples). In "
-        "each column the others were compared with the best by a two-sided exact Wilcoxon "
-        "signed-rank test over runs of equal seeds, corrected by Holm's procedure over the "
-        "comparisons of the column; those with p ≥ 0.05 are marked as not different, which doesn't "
-        f"show that they are equal. {versions}"
-    )
-    return text
+    text += ", with half of the width of its 95 % percentile bootstrap interval (9,999 resamples)."
+    compared = [b for b in table.blocks if any(c and c.mark for row in b.cells for c in row)]
+    if compared:
+        names = ", ".join(style.metric(block.metric).title for block in compared)
+        of = f" of {names}" if len(compared) < len(table.blocks) else ""
+        text += (
+            f" In each column{of} the others were compared with the best by a two-sided exact "
+            "Wilcoxon signed-rank test over runs of equal seeds, corrected by Holm's procedure "
+            "over the comparisons of the column; those with p ≥ 0.05 are marked as not different, "
+            "which doesn't show that they are equal."
+        )
+    return f"{text} {versions}"
 
 
 def _seeds(table: Table) -> str:

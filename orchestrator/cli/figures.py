@@ -40,7 +40,9 @@ from mimsweep.orchestrator.errors import MissingError
     is_flag=True,
     help="Draw also, from stored weights, what runs of two dimensions, or of images, learned.",
 )
-@click.option("--watch", is_flag=True, help="Draw again as runs get complete, until all are.")
+@click.option(
+    "--watch", is_flag=True, help="Draw again as runs get complete, until all have ended."
+)
 @as_json
 def figures(
     sweeps: Sequence[Path],
@@ -60,19 +62,21 @@ def figures(
     loaded = [load(path, overrides) for path in sweeps]
     folders = {sweep.name: output / sweep.name for sweep in loaded}
     before = {name: files_in(folder) for name, folder in folders.items()}
-    uri, lost = resolve_uri(tracking_uri), None
+    uri, lost = resolve_uri(tracking_uri), dict[str, MissingError]()
     for grown in as_they_grow(loaded, uri) if watch else [loaded]:
+        names = [sweep.name for sweep in grown]
+        lost = {name: error for name, error in lost.items() if name not in names}
         try:
             for line in draw_sweeps(grown, uri, output, latent, data_dir()):
                 click.echo(line, err=as_json)
         except MissingError as error:  # the rest is drawn
-            lost = error
+            lost |= dict.fromkeys(names, error)
     if as_json:
         drawn = {name: files_in(folder) - before[name] for name, folder in folders.items()}
         paths = {n: sorted(str(folders[n] / file) for file, *_ in drawn[n]) for n in folders}
         tell_json({"figures": paths})
     if lost:
-        raise lost
+        raise next(iter(lost.values()))
 
 
 @click.command()

@@ -154,7 +154,7 @@ def table(
     if len(study.table) < len(loaded.runs):
         tell([f"{loaded.name}: {len(study.table)} of {len(loaded.runs)} runs are complete"])
     if output is not None:
-        if _same(output, sweep):
+        if any(path and _same(output, path) for path in (sweep, loaded.published)):
             raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
         write_text(text, output)
         click.echo(f"{output}: {loaded.name}", err=True)

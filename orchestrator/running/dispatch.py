@@ -83,6 +83,7 @@ class Dispatcher:
         self._created: deque[tuple[Attempt, Future[None]]] = deque()
         self._training: dict[int, Attempt] = {}
         self._heard: dict[int, float] = {}
+        self._noted = time.monotonic()
         self._runs: dict[str, RunSpec] = {}
         self._cohort_of: dict[str, int] = {}
         self._submitted = 0
@@ -186,11 +187,14 @@ class Dispatcher:
 
     def _note_waiting(self) -> None:
         """Shows which cohorts have no worker yet: nobody expects a sign of life of them."""
-        waiting = self._engine.waiting
+        waiting, now = self._engine.waiting, time.monotonic()
         for number, active in self.state.active.items():
             active.waits = waiting.get(number, "")
             if active.waits:
-                self._heard[number] = time.monotonic()
+                self._heard[number] = now
+        if self._training and self._training.keys() <= waiting.keys():
+            self.state.waited += now - self._noted
+        self._noted = now
 
     def _cancel_silent(self) -> None:
         for number, heard in self._heard.items():

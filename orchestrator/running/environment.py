@@ -66,9 +66,7 @@ def keep(tracking: Tracking, parent_id: str, folder: Path) -> None:
 
 
 def _files(folder: Path) -> Mapping[str, bytes]:
-    files = {}
-    with suppress(Exception):  # of a package whose metadata are broken
-        files[PACKAGES] = _packages()
+    files = {PACKAGES: _packages()}
     if diff := _diff(folder):
         files[DIFF] = diff
     return files
@@ -76,7 +74,10 @@ def _files(folder: Path) -> Mapping[str, bytes]:
 
 def _packages() -> bytes:
     """Returns a line for each installed package, as pip's constraints have it."""
-    found = {d.name.lower(): f"{d.name}=={d.version}\n" for d in importlib.metadata.distributions()}
+    found: dict[str, str] = {}
+    for each in importlib.metadata.distributions():  # the first of a name is that which is imported
+        with suppress(Exception):  # of broken metadata
+            found.setdefault(each.name.lower(), f"{each.name}=={each.version}\n")
     return "".join(found[name] for name in sorted(found)).encode()
 
 
@@ -118,4 +119,4 @@ def _git(folder: Path, *command: str) -> tuple[bytes, bool]:
     late.cancel()
     if git.returncode > 0:
         return b"", True
-    return printed[:MOST_BYTES], git.returncode == 0
+    return printed[:MOST_BYTES], git.returncode == 0 and len(printed) <= MOST_BYTES

@@ -72,6 +72,7 @@ class ProgressState:
         outage: what the tracking store says if it fails.
         active: cohorts in training, by number.
         started: when the invocation began, as `time.monotonic` has it.
+        waited: seconds since in which all cohorts waited for a worker.
     """
 
     sweep: str
@@ -85,10 +86,12 @@ class ProgressState:
     outage: str = ""
     active: dict[int, Active] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
 
     def line(self) -> str:
         """Returns the state in one line."""
-        seconds, active = time.monotonic() - self.started, list(self.active.values())
+        seconds = time.monotonic() - self.started - self.waited
+        active = list(self.active.values())
         speed = rate(self.epochs / max(seconds, 1e-9))
         waiting = [cohort for cohort in active if cohort.waits]
         running = f"{self.running} running"

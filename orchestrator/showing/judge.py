@@ -83,11 +83,16 @@ def to_lines(judgement: Judgement) -> list[str]:
 
 def _cell_json(claim: forms.Claim, cell: Cell) -> dict[str, Any]:
     shown = {name: value for name, value in vars(cell).items() if name != "seeds"}
-    told: dict[str, Any] = {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in {**shown, "pairs": cell.pairs}.items()
-    }
+    told = _no_nan({**shown, "fields": _no_nan(cell.fields), "pairs": cell.pairs})
     return {**told, "ranking": _ranking_json(claim, cell)} if claim.ranks else told
+
+
+def _no_nan(named: dict[str, Any]) -> dict[str, Any]:
+    """Returns it with None for NaN, which JSON doesn't have."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in named.items()
+    }
 
 
 def _ranking_json(claim: forms.Claim, cell: Cell) -> dict[str, Any] | None:

@@ -46,18 +46,19 @@ class Looks:
         """How many each has."""
         return [len(sweep.seeds) for sweep in self.sweeps]
 
-    def judge(self, complete: pd.DataFrame) -> Verified:
+    def judge(self, complete: pd.DataFrame, most: int | None = None) -> Verified:
         """Returns the first verdict on each claim, else that of the last look.
 
         Args:
             complete: a row per complete run. No look is taken whose runs are not all there, but
                 the first.
+            most: looks that are taken; by default all that can be.
         """
         from mimsweep.orchestrator.showing.judge import judge
 
         keys, taken = {*complete["run_key"]}, 0
         found: list[Judgement] = []
-        for sweep in self.sweeps:
+        for sweep in self.sweeps[:most]:
             whole = all(run.key_among(keys) in keys for run in sweep.runs)
             if taken and not (whole and could_be_decided(found)):
                 break
@@ -118,7 +119,10 @@ class Verified:
 
 def could_be_decided(judgements: Sequence[Judgement]) -> bool:
     """Returns whether more seeds could decide a claim."""
-    return any(each.verdict == "undecided" and each.tested for each in judgements)
+    return any(
+        each.verdict == "undecided" and each.tested and not each.claim.of_certain_seeds
+        for each in judgements
+    )
 
 
 def verify(sweep: Sweep, uri: str, most: int | None) -> Verified:
@@ -186,13 +190,18 @@ def run_until_decided(
     from mimsweep.orchestrator.running.run import run_sweep
 
     looks = looks_at(sweep, most)
-    for look in looks.sweeps:
+    if options.fresh:
+        raise SpecError(
+            "--fresh and --seeds-until-decided: the second look would train the first one's seeds "
+            f"once more; train all {most} anew before, by --set seed=… --fresh"
+        )
+    for number, look in enumerate(looks.sweeps):
         with view() as shown:
             outcome = run_sweep(look, options, shown)
         if outcome.interrupted or outcome.failed:
             break
-        options = options.model_copy(update={"fresh": False, "fresh_stale": False})
-        verified = looks.judge(open_list(options.tracking_uri).frame(sweep.name))
+        complete = open_list(options.tracking_uri).frame(sweep.name)
+        verified = looks.judge(complete, number + 1)  # later ones may be at runs that are stale
         found = verified.judgements
         left = sum(each.verdict == "undecided" for each in found)
         decided = f"{len(found) - left} of {len(found)} claims are decided"

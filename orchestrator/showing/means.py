@@ -86,7 +86,10 @@ def _filled(study: Study, wanted: Wanted) -> Wanted:
     rows = wanted.rows
     if not rows:
         own = [field for field in hues if field not in columns]
-        rows = [*own, *(mixed(study.table, [*own, *columns]) if own else [])]
+        own = own or [field for field in (axes["x"],) if field not in columns]
+        if not own:
+            raise SpecError(f"--columns {','.join(columns)}: say by --rows what makes the rows")
+        rows = [*own, *mixed(study.table, [*own, *columns])]
     filled = Wanted(rows, columns, wanted.metrics or axes["metrics"])
     known = fields_of(study.sweep.runs)
     for option, given in (("--rows", filled.rows), ("--columns", filled.columns)):
@@ -123,7 +126,10 @@ def _called(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
 def for_report(study: Study, invocations: Sequence[Invocation]) -> str:
     """Returns the table of the figures that a sweep asks for, as HTML; nothing of one row."""
     figures = study.sweep.figures
-    if not figures or figures.x == "seed" or "seed" in figures.hue:
+    if not figures:
+        return ""
+    hues = {figures.hue} if isinstance(figures.hue, str) else {*figures.hue}
+    if "seed" in {figures.x, *hues} or hues == {figures.x}:
         return ""
     made = means(study, Wanted())
     return to_html(made, versions(invocations)) if len(made.rows) > 1 else ""

@@ -16,7 +16,9 @@ SHARE = 5.0
 
 
 def as_they_grow(sweeps: Sequence[Sweep], uri: str) -> Iterator[list[Sweep]]:
-    """Yields those of which more runs are complete than before, until all runs are.
+    """Yields those of which more runs are complete than before, until no run is to be waited for.
+
+    That is when each is complete or has failed.
 
     Args:
         sweeps: to be looked at; none need have runs yet.
@@ -28,15 +30,18 @@ def as_they_grow(sweeps: Sequence[Sweep], uri: str) -> Iterator[list[Sweep]]:
     known = [0] * len(sweeps)
     while True:
         store = open_list(uri)
-        counts = []
+        counts, over = [], True
         for sweep in sweeps:
-            done = store.complete(sweep.name)
+            states = store.statuses(sweep.name)
+            done = {key for key, state in states.items() if state.status == "FINISHED"}
+            ended = done | {key for key, state in states.items() if state.status == "FAILED"}
             counts.append(sum(run.key_among(done) in done for run in sweep.runs))
+            over &= all(run.key_among(ended) in ended for run in sweep.runs)
         grown = [s for s, now, old in zip(sweeps, counts, known, strict=True) if now > old]
         started = time.monotonic()
         if grown:
             yield grown
         known = counts
-        if all(count == len(s.runs) for count, s in zip(counts, sweeps, strict=True)):
+        if over:
             return
         time.sleep(max(PAUSE, SHARE * (time.monotonic() - started)))

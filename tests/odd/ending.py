@@ -33,6 +33,22 @@ def slow(*values: object) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def stop_between_writes(process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Stops a process, as Ctrl-Z does in a terminal, where it has no lock of a folder's store."""
+
+    def free() -> bool:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with closing(sqlite3.connect(folder / "mlflow.db", timeout=0.5)) as store:
+                store.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+        return True
+
+    until(free)
+
+
 class Program:
     """A process of the program in a session of its own, as a terminal makes one."""
 

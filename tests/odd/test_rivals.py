@@ -21,6 +21,7 @@ from mimsweep.orchestrator.tracking.claim import SweepBusyError
 from mimsweep.orchestrator.tracking.owner import HEARTBEAT_SECONDS, STALE_SECONDS, Owner
 from mimsweep.orchestrator.tracking.writer import MlflowClient, Tracking
 from tests.bench import MIMSWEEP, Bench
+from tests.odd.ending import stop_between_writes
 from tests.test_server_mode import postgres, uri_of
 
 T = TypeVar("T")
@@ -198,7 +199,7 @@ def start_after(
     """Stops an orchestrator that trains, and starts another when its lease has run out."""
     until(lambda: Tracking(uri(folder)).latest_parent("rivals"), first)
     until(lambda: invocation(folder, 0), first)
-    first.send_signal(signal.SIGSTOP)
+    stop_between_writes(first, folder)
     try:
         time.sleep(STALE_SECONDS / 60 + 1)
         with start(folder, *command) as second:

@@ -1,9 +1,5 @@
 """Orchestrators that don't end when they are asked to."""
 
-import signal
-import sqlite3
-import subprocess
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +8,7 @@ import pytest
 from mimsweep.orchestrator.running import cancel
 from mimsweep.orchestrator.tracking.owner import Owner
 from mimsweep.orchestrator.tracking.writer import Tracking
-from tests.odd.ending import ENDLESS, SWEEP, rows, started, until
+from tests.odd.ending import ENDLESS, SWEEP, rows, started, stop_between_writes, until
 from tests.orchestrator.commands import mimsweep
 
 
@@ -38,28 +34,12 @@ def test_one_elsewhere_that_does_not_answer_is_told_with_what_to_do(
     assert "start 120 s after its last heartbeat, which by its clock was at " in asked.stderr
 
 
-def stop_between_writes(process: subprocess.Popen[str]) -> None:
-    """Stops a process as Ctrl-Z does, which needs a terminal, where it has no lock of the store."""
-
-    def free() -> bool:
-        process.send_signal(signal.SIGSTOP)
-        try:
-            with closing(sqlite3.connect("mlflow.db", timeout=0.5)) as store:
-                store.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            process.send_signal(signal.SIGCONT)
-            return False
-        return True
-
-    until(free)
-
-
 @pytest.mark.slow
 def test_a_sweep_that_ctrl_z_has_stopped_is_cancelled(here: Path) -> None:
     (here / "s.yaml").write_text(ENDLESS)
     with started("run", "s.yaml", "--workers", "1") as program:
         until(lambda: rows("SELECT * FROM runs WHERE name LIKE 'vae%' AND status = 'RUNNING'"))
-        stop_between_writes(program.process)
+        stop_between_writes(program.process, here)
         done = mimsweep("cancel", "s.yaml")
         assert done.exit_code == 0, done.output
         assert "has stopped; 0/2 runs are complete" in done.stdout

@@ -45,6 +45,11 @@ class Claim:
         """The columns that it needs."""
         return [self.metric, *([self.than_metric] if self.than_metric else [])]
 
+    @property
+    def of_certain_seeds(self) -> bool:
+        """Whether it is about seeds to which none can be added."""
+        return any(field == "seed" and op in ("=", "<", "<=") for field, op, _ in self.where)
+
 
 @dataclass(frozen=True)
 class Cell:

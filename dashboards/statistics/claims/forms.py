@@ -13,8 +13,8 @@ the pairs are corrected by Holm first, and Friedman's test must say that the val
 (by χ², as scipy has it: Demšar 2006, JMLR 7:1), so that a claim agrees with its diagram. That some
 side is the other way round has the smallest p of the opposite, times the number of sides.
 
-With a margin the test is one of the median of differences that lie symmetrically about it; without,
-runs that are exchangeable suffice.
+With a margin, of a number, or of two metrics the test is one of the median of differences that lie
+symmetrically about it; else runs that are exchangeable suffice.
 """
 
 import itertools

@@ -58,7 +58,10 @@ def _known(claim: Claim, metric: str, planned: pd.DataFrame, runs: pd.DataFrame)
     known["_value"] = known["_value"].where(np.isfinite(known["_value"]))
     known["_there"] = known["run_key"].isin(runs["run_key"])
     for field, op, value in claim.where:
-        known = known[known[field].notna() & _OPERATORS[op](known[field], value)]
+        held = known[field]
+        if op not in ("=", "!="):  # of parts of the user's that share a name, one may be text
+            held = pd.to_numeric(held, errors="coerce")
+        known = known[held.notna() & _OPERATORS[op](held, value)]
     return known
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from submitit import SlurmExecutor
 from submitit.core.utils import FailedJobError, FailedSubmissionError
@@ -22,6 +21,15 @@ HURRIED_SECONDS = 1.5
 
 SIGNAL_SECONDS = 30
 """How long before its time is over a job is sent SIGUSR2."""
+
+_OF_SCRIPTS = frozenset(
+    f"SBATCH_{name}"
+    for name in (
+        *("ARRAY_INX", "CLUSTERS", "ERROR", "EXPORT", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE"),
+        *("OUTPUT", "REQUEUE", "SIGNAL", "WAIT"),
+    )
+)
+"""What a shell may say of jobs and the engine says otherwise, in their scripts."""
 
 _FIELDS = {"JobArrayID": 60, "State": 30, "RestartCnt": 12, "Reason": 120}
 """What squeue is asked of each job, in columns so wide."""
@@ -48,6 +56,11 @@ class State:
         return f"{name} ({self.reason})" if self.name == "PENDING" and self.reason else name
 
     @property
+    def held(self) -> bool:
+        """Whether it waits because it could not be started: Slurm won't try again."""
+        return self.name == "PENDING" and "requeued_held" in self.reason.lower().replace(" ", "_")
+
+    @property
     def ended(self) -> bool:
         """Whether the job will never be started, or run on."""
         return self.name in BY_SLURM | BY_OTHERS | {"COMPLETED", "FAILED", "OUT_OF_MEMORY"}
@@ -60,8 +73,31 @@ BY_OTHERS = frozenset({"CANCELLED", "DEADLINE", "TIMEOUT", GONE := "no longer kn
 """States in which it was ended by people, or by their limits."""
 
 
+class _Executor(SlurmExecutor):
+    """Gives sbatch options as its arguments: in a script the user's environment is above them."""
+
+    def __init__(self, folder: Path, options: Mapping[str, str | bool]) -> None:
+        super().__init__(folder)
+        self._options = options
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return ["sbatch", *words(self._options), str(submission_file_path)]
+
+
+def words(options: Mapping[str, str | bool]) -> list[str]:
+    """Returns options of sbatch as its arguments."""
+    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in options.items()]
+
+
+STOPPED = frozenset({"STOPPED", "SUSPENDED"})
+"""States in which it has made room for others, and will go on."""
+
+
 def submit(
-    calls: Sequence[Callable[[], None]], folder: Path, name: str, options: Mapping[str, Any]
+    calls: Sequence[Callable[[], None]],
+    folder: Path,
+    name: str,
+    options: Mapping[str, str | bool],
 ) -> list[str]:
     """Submits a job for each of some calls, several as an array; returns their ids.
 
@@ -69,12 +105,12 @@ def submit(
         calls: what is called, in jobs that can load the modules that these are of.
         folder: gets the scripts of the jobs, and what they print.
         name: of the jobs.
-        options: of sbatch, by names with underscores; True for one without a value.
+        options: of sbatch, by their long names; True for one without a value.
 
     Raises:
         TrainingError: Slurm takes none, in its words.
     """
-    executor = SlurmExecutor(folder)
+    executor = _Executor(folder, options)
     executor.update_parameters(
         job_name=name,
         time=None,  # else submitit's five minutes; the partition has a default
@@ -83,7 +119,7 @@ def submit(
         stderr_to_stdout=True,
         array_parallelism=len(calls),
         setup=["export PYTHONSAFEPATH=1"],  # a folder `models` where the user is is not ours
-        additional_parameters={"requeue": True, **options},
+        additional_parameters={"requeue": True},
     )
     try:
         with outside():
@@ -136,7 +172,7 @@ def ask(*command: str, seconds: float = ASK_SECONDS) -> str:
             errors="replace",
             check=False,
             timeout=seconds,
-            env={name: value for name, value in os.environ.items() if name not in _of_a_job()},
+            env={name: value for name, value in os.environ.items() if name not in _not_for_us()},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TrainingError(f"{command[0]}: {error}") from error
@@ -147,20 +183,23 @@ def ask(*command: str, seconds: float = ASK_SECONDS) -> str:
 
 @contextmanager
 def outside() -> Iterator[None]:
-    """Within it the environment is as it is outside of Slurm's jobs.
-
-    An orchestrator that is a job itself would hand on to its jobs what memory and CPUs it has.
-    """
-    with variables(dict.fromkeys(_of_a_job())):
+    """Within it the environment has nothing that would change what Slurm is told or asked."""
+    with variables(dict.fromkeys(_not_for_us())):
         yield
 
 
-def _of_a_job() -> set[str]:
-    if "SLURM_JOB_ID" not in os.environ:
-        return set()
-    kept = {"SLURM_CONF", "SLURM_CLUSTERS"}
-    beginnings = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
-    return {name for name in os.environ if name.startswith(beginnings)} - kept
+def _not_for_us() -> set[str]:
+    """Returns variables by which a user's shell would change what we say, or a job that we are.
+
+    Those of SBATCH_ that are left (partition, account, time) hold where no option is said.
+    """
+    theirs = ("SQUEUE_", "SCANCEL_", "SINFO_")
+    found = {name for name in os.environ if name.startswith(theirs)} | _OF_SCRIPTS
+    if "SLURM_JOB_ID" in os.environ:  # which would hand on to its jobs what memory and CPUs it has
+        of_a_job = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
+        kept = {"SLURM_CONF", "SLURM_CLUSTERS"}
+        found |= {name for name in os.environ if name.startswith(of_a_job)} - kept
+    return found & {*os.environ}
 
 
 def _clause(text: str) -> str:

@@ -13,6 +13,9 @@ from mimsweep.orchestrator.engines.slurm.commands import GONE, State
 from mimsweep.orchestrator.engines.slurm.slots import Flags
 from mimsweep.orchestrator.errors import TrainingError
 
+MOST = 1000
+"""Jobs in an array, at most; Slurm's own limit is 1,001 if nobody has said another."""
+
 T = TypeVar("T")
 
 
@@ -33,7 +36,9 @@ class Desk:
     """Submits jobs, asks how they are, and ends them, each in a thread.
 
     Attributes:
-        refusal: why Slurm takes no job at present, in a sentence; "" if it does.
+        refusal: why Slurm takes no job at present, in a sentence; "" if it does, or none is wanted.
+        silence: why it says nothing of jobs at present, likewise.
+        most: jobs that are submitted at once, fewer where more were refused.
     """
 
     def __init__(self, folder: Path, name: str, flags: Flags, ask: float, refused: float) -> None:
@@ -46,10 +51,11 @@ class Desk:
             ask: seconds between two questions, or tries.
             refused: seconds for which Slurm may take no job.
         """
-        self.refusal = ""
+        self.refusal = self.silence = ""
+        self.most = MOST
         self._folder = folder
         self._name = name
-        self._flags = {key.replace("-", "_"): value for key, value in flags.items()}
+        self._flags = flags
         self._every = ask
         self._patience = refused
         self._refused_since = self._again = self._last_asked = 0.0
@@ -64,15 +70,19 @@ class Desk:
 
     def submit(self, calls: Sequence[Callable[[], None]]) -> None:
         """Submits a job for each call; `taken` says when Slurm has them."""
+        self.most = len(calls)
         self._submitted = _in_thread(
             lambda: commands.submit(calls, self._folder, self._name, self._flags)
         )
 
-    def taken(self) -> list[str]:
+    def taken(self, needed: bool) -> list[str]:
         """Returns the ids of the jobs that were submitted, once.
 
+        Args:
+            needed: whether there are no others.
+
         Raises:
-            TrainingError: Slurm has taken none for too long.
+            TrainingError: they are needed, and Slurm has taken none for too long.
         """
         if self._submitted is None or not self._submitted.done():
             return []
@@ -84,10 +94,11 @@ class Desk:
             self._refused_since = self._refused_since if self.refusal else now
             self.refusal = str(error)
             self._again = now + self._every
-            if now - self._refused_since >= self._patience:
+            self.most = max(1, self.most // 2)  # a user may have so many in the queue
+            if needed and now - self._refused_since >= self._patience:
                 raise
             return []
-        self.refusal = ""
+        self.refusal, self.most = "", MOST
         return taken
 
     def told(self, soon: bool) -> Told | None:
@@ -99,7 +110,9 @@ class Desk:
         told = None
         if self._asked and self._asked.done():
             asked, self._asked = self._asked, None
-            if not asked.exception():
+            error = asked.exception()
+            self.silence = f"Slurm says nothing of its jobs: {error}" if error else ""
+            if not error:
                 told = Told(self._last_asked, asked.result())
                 self._end_again(told)
         every = min(self._every, 5.0) if soon else self._every

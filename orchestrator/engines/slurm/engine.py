@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimsweep.orchestrator.engines.base import CohortLost, Command, Event, Place
-from mimsweep.orchestrator.engines.slurm.commands import GONE, State
+from mimsweep.orchestrator.engines.slurm.commands import GONE, STOPPED, State
 from mimsweep.orchestrator.engines.slurm.desk import Desk, Told
 from mimsweep.orchestrator.engines.slurm.jobs import Job
 from mimsweep.orchestrator.engines.slurm.slots import Flags
@@ -27,8 +27,8 @@ BEAT_SECONDS = 10.0
 GATHER_SECONDS = 1.0
 """How long cohorts are gathered, so that their jobs are one array."""
 
-STARTS_PER_SLOT = 3
-"""So many jobs in a row whose worker came to nothing, for each slot, are too many."""
+STARTS_PER_COHORT = 3
+"""So many jobs in a row whose worker came to nothing, for each cohort that waits, are too many."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,20 @@ class SlurmEngine:
 
     @property
     def waiting(self) -> Mapping[int, str]:
-        """The submitted cohorts that no worker could be had for yet, and why."""
-        why = self._desk.refusal or "for a job of Slurm's"
+        """The submitted cohorts that have no worker yet, or whose job is suspended, and why."""
+        troubled = self._desk.refusal or self._desk.silence
+        why = troubled or "for a job of Slurm's"
         expected = [job for job in self._jobs if job.worker == "expected"]
-        if expected and not self._desk.refusal:
+        if expected and not troubled:
             first, more = expected[0], len(expected) - 1
             why = f"for Slurm job {first.id}{f' and {more} more' if more else ''}"
             why += f", {first.state.shown}"
-        return dict.fromkeys(self._waiting, why)
+        stopped = {
+            job.cohort: f"for Slurm job {job.id}, {job.state.shown}"
+            for job in self._jobs
+            if job.cohort is not None and job.state.name in STOPPED
+        }
+        return dict.fromkeys(self._waiting, why) | stopped
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train a cohort, when a worker is there."""
@@ -176,7 +182,7 @@ class SlurmEngine:
 
     def _take_in(self) -> None:
         """Takes in what Slurm has answered."""
-        if taken := self._desk.taken():
+        if taken := self._desk.taken(needed=not self._jobs):
             for name, box in zip(taken, self._boxes, strict=True):
                 log = self._folder / f"{name}_0_log.out"
                 self._jobs.append(Job(name, box, log, self._farthest))
@@ -190,7 +196,10 @@ class SlurmEngine:
             state = told.states.get(job.id) or State(GONE, job.state.starts)
             expected = job.worker == "expected"
             self._lost += job.learn(state)
-            if state.ended:
+            if state.held:  # for ever, unless somebody lets it go
+                self._end(job)
+                self._count_failed(job)
+            elif state.ended:
                 self._jobs.remove(job)
                 if state.name == GONE:
                     self._desk.end(job.id)
@@ -199,7 +208,7 @@ class SlurmEngine:
 
     def _count_failed(self, job: Job) -> None:
         self._failed_starts += 1
-        if self._failed_starts >= STARTS_PER_SLOT * self._slots:
+        if self._failed_starts >= STARTS_PER_COHORT * max(1, min(self._slots, len(self._waiting))):
             why = job.broken or f"job {job.id} has ended before, {job.state.shown}"
             raise TrainingError(
                 f"no worker can be started in a job of Slurm's: {why}; {job.last_words()}"
@@ -229,8 +238,10 @@ class SlurmEngine:
     def _ask_for_jobs(self) -> None:
         """Has jobs submitted for the cohorts that none is there or expected for."""
         expected = sum(job.worker != "there" for job in self._jobs)
-        missing = min(len(self._waiting) - expected, self._slots - len(self._jobs))
+        missing = min(len(self._waiting) - expected, self._slots - len(self._jobs), self._desk.most)
         gathering = time.monotonic() - self._gathered < GATHER_SECONDS
+        if missing <= 0:
+            self._desk.refusal = ""
         if missing <= 0 or gathering or not self._desk.ready:
             return
         self._boxes = [self._mail / str(self._made + number) for number in range(missing)]

@@ -6,7 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast
 
-from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, EpochEnded, Event
+from mimsweep.orchestrator.engines.base import (
+    CohortEnded,
+    CohortLost,
+    EpochEnded,
+    Event,
+    RunFailed,
+    RunFinished,
+)
 from mimsweep.orchestrator.engines.slurm.commands import BY_OTHERS, BY_SLURM, State
 from mimsweep.orchestrator.engines.slurm.mail import Broken, Left, Log, Up
 from mimsweep.orchestrator.engines.slurm.worker import events_of, words_of
@@ -40,6 +47,7 @@ class Job:
         self._events: Log | None = None
         self._farthest = farthest
         self._came_farther = False
+        self._cohorts = 0
 
     @property
     def free(self) -> bool:
@@ -56,6 +64,7 @@ class Job:
         for what in orders:
             self._orders.append((self.state.starts, cohort, what))
         self.cohort, self._events, self._came_farther = cohort, events, False
+        self._cohorts += 1
 
     def order(self, what: object) -> None:
         """Tells its worker something of its cohort.
@@ -79,7 +88,7 @@ class Job:
         for word in words:
             if isinstance(word, Left):
                 self.worker = "gone"
-                excused = not word.at_limit or self._came_farther
+                excused = not word.at_limit or not self._fruitless
                 reason = f"the worker of Slurm job {self.id} has left: {word.reason}"
                 events += self.lose(reason, excused)
             elif isinstance(word, Broken):
@@ -87,9 +96,16 @@ class Job:
                 events += self.lose(word.reason, excused=True)
         return events
 
+    @property
+    def _fruitless(self) -> bool:
+        """Whether its cohort has had the whole time of this job, and came no farther in it."""
+        return self._cohorts == 1 and not self._came_farther
+
     def _note(self, event: Event) -> None:
         if isinstance(event, CohortEnded | CohortLost):
             self._leave()
+        elif isinstance(event, RunFinished | RunFailed):
+            self._came_farther = True
         elif isinstance(event, EpochEnded) and event.epoch > self._farthest.get(event.run_key, 0):
             self._farthest[event.run_key] = event.epoch
             self._came_farther = True
@@ -107,13 +123,13 @@ class Job:
         if state.starts > self.state.starts:
             events += self.hear()
             events += self.lose(f"Slurm has put job {self.id} back into the queue", excused=True)
-            self.worker = "expected"
+            self.worker, self._cohorts = "expected", 0
             self._words = Log(words_of(self._box, state.starts))
         self.state = state
         if state.ended:
             events += self.hear()
             # What people end again and again before it comes any farther will never be trained.
-            excused = state.name in BY_SLURM or (state.name in BY_OTHERS and self._came_farther)
+            excused = state.name in BY_SLURM or (state.name in BY_OTHERS and not self._fruitless)
             too_large = state.name == "OUT_OF_MEMORY"
             reason = f"Slurm job {self.id} has ended, {state.shown}"
             events += self.lose(reason, excused, too_large)

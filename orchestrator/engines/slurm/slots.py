@@ -5,12 +5,14 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from mimsweep.orchestrator.engines.slurm.commands import ask
+from mimsweep.orchestrator.engines.slurm.commands import ask, words
 from mimsweep.orchestrator.errors import SpecError, TrainingError
 
 OURS = frozenset({
-    "array", "chdir", "error", "export", "nodes", "ntasks", "ntasks-per-node", "open-mode",
-    "output", "parsable", "requeue", "no-requeue", "signal", "test-only", "wait", "wrap",
+    "array", "chdir", "clusters", "error", "export", "help", "job-name", "nodes", "ntasks",
+    "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket", "open-mode",
+    "output", "parsable", "quiet", "requeue", "no-requeue", "signal", "test-only", "usage",
+    "version", "wait", "wrap",
 })  # fmt: skip
 """Options of sbatch that the engine sets itself, or that would break it."""
 
@@ -45,13 +47,13 @@ def slurm_slots(
         if device == "auto":
             partition = str(flags.get("partition") or os.environ.get("SBATCH_PARTITION", ""))
             device = "cuda" if _has_gpus(partition) else "cpu"
-        if device == "cuda" and not any(key.startswith(("gpus", "gres")) for key in flags):
+        if device == "cuda" and not any(map(_of_gpus, flags.items())):
             if gpus_per_worker != int(gpus_per_worker):
                 raise SpecError(
                     f"--gpus-per-worker {gpus_per_worker:g}: a job of Slurm's has whole GPUs"
                 )
             flags["gpus-per-node"] = str(int(gpus_per_worker))
-        ask("sbatch", "--test-only", *_words(flags), "--wrap=true")
+        ask("sbatch", "--test-only", *words(flags), "--wrap=true")
     except TrainingError as error:
         raise SpecError(f"--engine slurm: {error}") from error
     return device, workers, flags
@@ -64,16 +66,19 @@ def _flag(text: str) -> tuple[str, str | bool]:
         example = "partition=gpu, time=4:00:00 or exclusive"
         raise SpecError(f"--slurm {text!r}: it must be a long option of sbatch, as in {example}")
     if key in OURS:
-        raise SpecError(f"--slurm {key}: mimsweep sets that itself")
+        raise SpecError(f"--slurm {key}: mimsweep sets that itself, or can't do with it")
     return key, value if equals else True
-
-
-def _words(flags: Flags) -> list[str]:
-    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in flags.items()]
 
 
 def _has_gpus(partition: str) -> bool:
     """Returns whether a partition has GPUs, or the one that sbatch chooses."""
     wanted = f"--partition={partition}" if partition else "--all"
     lines = ask("sinfo", wanted, "--noheader", "--format=%P %G").splitlines()
-    return any("gpu" in line for line in lines if partition or "*" in line.partition(" ")[0])
+    found = (line.partition(" ") for line in lines)  # * is behind the name of the default
+    return any("gpu" in gres for name, _, gres in found if partition or name.endswith("*"))
+
+
+def _of_gpus(flag: tuple[str, str | bool]) -> bool:
+    """Returns whether an option asks for GPUs."""
+    key, value = flag
+    return key.startswith("gpus") or (key.startswith(("gres", "tres")) and "gpu" in str(value))

@@ -27,6 +27,9 @@ LISTEN_SECONDS = 0.5
 LIMIT_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 """Slurm sends one, as it was asked to, shortly before a job's time is over."""
 
+NEAR_SECONDS = 150.0
+"""Before a job's end, in which it is that of its time; Slurm may send its signal a minute early."""
+
 LEAVE_SIGNALS = (signal.SIGTERM, *LIMIT_SIGNALS)
 
 
@@ -81,15 +84,18 @@ class Worker:
         """Trains cohorts until there is a reason to leave, which it returns."""
         unsaid: list[Event] = []
         report: Log | None = None
-        looked = time.monotonic()
+        began = looked = time.monotonic()
         while True:
             if number := self._told(heard):
                 name = signal.Signals(number).name
-                return Left(f"it was sent {name}", number in LIMIT_SIGNALS)
+                return Left(f"it was sent {name}", number in LIMIT_SIGNALS and _nearly_over())
             if time.monotonic() - looked > self.patience / 10:
                 looked = time.monotonic()
                 if silence(self.alive, words.path) > self.patience:
                     return Left("its orchestrator was silent for too long", at_limit=False)
+                if report is None and looked - began > self.patience:
+                    # Slurm may take a job and say that it doesn't: nobody knows of such a one.
+                    return Left("it was given nothing to train", at_limit=False)
             for message in orders.read():
                 to, cohort, order = cast("Order", message)
                 if to != start:
@@ -113,6 +119,12 @@ class Worker:
     def _told(self, heard: list[int]) -> int | None:
         pending = signal.sigtimedwait(LEAVE_SIGNALS, 0)
         return pending.si_signo if pending else next(iter(heard), None)
+
+
+def _nearly_over() -> bool:
+    """Returns whether the job's time is, as far as it knows: it may have been preempted as well."""
+    ends = os.environ.get("SLURM_JOB_END_TIME", "")
+    return not ends.isdigit() or int(ends) - time.time() < NEAR_SECONDS
 
 
 def words_of(box: Path, start: int) -> Path:

@@ -275,6 +275,21 @@ def test_a_condition_on_a_field_leaves_out_the_runs_that_lack_it(op: str) -> Non
     assert judgement.cells == ()
 
 
+def test_an_order_is_of_numbers_where_a_name_has_texts_too() -> None:
+    plan = pd.DataFrame(ALPHAS)
+    plan["alpha"] = plan["alpha"].astype(object).where(plan["model"] != "vae", "much")
+    runs = plan[["run_key"]].assign(mi=1.0)
+    claim = compare(group={}, than=0.5, where=[("alpha", ">=", 0.05)])
+    (judgement,) = judge([claim], plan, runs)
+    assert judgement.pairs == sum(plan["model"] == "wae")
+
+
+def test_more_seeds_are_not_forecast_for_a_claim_on_certain_ones() -> None:
+    few = complete(mi=lambda model, z, seed: (model == "mim") * (-1) ** seed + 0.1 * seed)
+    assert one(compare(where=[("seed", ">", 2)]), few).forecast is not None
+    assert one(compare(where=[("seed", "<=", 6)]), few).forecast is None
+
+
 def apart(far: dict[int, float]) -> pd.DataFrame:
     """MIM's MI is so far above VAE's at each latent size, give or take 0.02."""
     return complete(

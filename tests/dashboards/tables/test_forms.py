@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mimsweep.dashboards.drawing import style
+from mimsweep.dashboards.tables import latex
 from mimsweep.dashboards.tables.latex import escape, to_latex
 from mimsweep.dashboards.tables.layout import Block, Cell, Table
 from mimsweep.dashboards.tables.markup import to_html, to_markdown
@@ -55,6 +56,33 @@ def test_latex_has_the_rows_of_booktabs() -> None:
     assert VERSIONS in text
 
 
+def table_of(metric: str, cells: list[Cell], rows: list[str]) -> Table:
+    return Table("s", "", rows, ["2"], [Block(metric, [[cell] for cell in cells])])
+
+
+def test_what_latex_would_take_for_its_own_is_guarded() -> None:
+    cells = [Cell(1, 12345.0, *[np.nan] * 3, ""), Cell(9, 1e-8, 1e-9, 9e-9, 11e-9, "")]
+    text = to_latex(table_of("rmse", cells, ["[a] Жä", "* b"]), VERSIONS)
+    assert "\n{}[a] ?ä & $1.234 \\times 10^{4}$ \\\\\n" in text
+    assert "\n{}* b & $1.00 \\times 10^{-8} \\pm 1.0 \\times 10^{-9}$ \\\\\n" in text
+
+
+def test_of_tests_that_were_not_made_nothing_is_said() -> None:
+    cells = [Cell(9, 1.0, 0.1, 0.9, 1.1, ""), Cell(9, 2.0, 0.1, 1.9, 2.1, "")]
+    text = to_markdown(table_of("rate", cells, ["a", "b"]), VERSIONS)
+    assert "bootstrap" in text
+    assert "Wilcoxon" not in text
+    both = Table(TABLE.name, "", TABLE.rows, TABLE.columns, [*TABLE.blocks, *unmarked()])
+    assert "column of Lower bound of mutual information, Negative log-likelihood the" in (
+        to_markdown(both, VERSIONS)
+    )
+
+
+def unmarked() -> list[Block]:
+    cell = Cell(9, 1.0, 0.1, 0.9, 1.1, "")
+    return [Block("rate", [[cell, cell], [cell, cell]])]
+
+
 @pytest.mark.parametrize("name", [*style.METRICS, *style.FIELDS])
 def test_all_that_we_call_things_is_known_to_latex(name: str) -> None:
     for text in (style.metric(name).label, style.metric(name).title, style.field(name)):
@@ -70,6 +98,7 @@ def test_all_that_we_call_things_is_known_to_latex(name: str) -> None:
 )
 def test_latex_compiles(tmp_path: Path) -> None:
     called = [*(metric.label for metric in style.METRICS.values()), *style.FIELDS.values()]
+    called += [latex._LETTERS, "数据"]
     labels = " ".join(map(escape, called))
     document = (
         "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"

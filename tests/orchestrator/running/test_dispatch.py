@@ -240,6 +240,7 @@ def test_no_sign_of_life_is_expected_of_a_cohort_that_waits_for_a_worker(tmp_pat
     done = Invocation(tmp_path, specs(1), script, policy=policy, waiting=waiting)
     assert done.engine.cancelled == []
     assert done.outcome == Outcome({})
+    assert done.state.waited > 0.5, "from which nothing follows for the time left"
 
 
 class Search:

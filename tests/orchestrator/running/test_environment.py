@@ -114,6 +114,24 @@ def test_a_large_diff_is_cut_and_says_so(
     assert diff.splitlines()[-2].startswith("+ALPHA = ")
 
 
+def test_the_version_of_a_package_is_that_which_is_imported(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tracking: Tracking, client: MlflowClient,
+) -> None:  # fmt: skip
+    for folder, metadata in (
+        ("first", "Name: twice\nVersion: 2.0\n"),
+        ("second", "Name: Twice\nVersion: 1.0\n"),
+        ("third", "Version: 1.0\n"),
+    ):
+        info = tmp_path / folder / f"{folder}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\n{metadata}")
+    for folder in ("third", "second", "first"):
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    lines = kept(repository, tracking, client)[PACKAGES].splitlines()
+    assert [line for line in lines if line.lower().startswith("twice")] == ["twice==2.0"]
+
+
 def test_a_slow_git_is_not_waited_for(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     tracking: Tracking, client: MlflowClient,

@@ -8,7 +8,8 @@ import pytest
 
 from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.sweep import Sweep, load_sweep
-from mimsweep.orchestrator.showing.looks import looks_at
+from mimsweep.orchestrator.running.policy import Options
+from mimsweep.orchestrator.showing.looks import could_be_decided, looks_at, run_until_decided
 from tests.orchestrator.commands import mimsweep
 
 HEAD = "name: a\nfixed: {dataset: toy4}\n"
@@ -88,6 +89,24 @@ def test_a_look_whose_runs_are_not_all_there_is_not_taken(tmp_path: Path) -> Non
 def test_what_can_not_be(tmp_path: Path, text: str, most: int, sentence: str) -> None:
     with pytest.raises(SpecError, match=sentence):
         looks_at(load(tmp_path, MORE, text), most)
+
+
+def test_runs_of_before_are_no_looks(tmp_path: Path) -> None:
+    """Of the looks of an invocation none is judged before its runs are trained, or found good."""
+    sweep = load(tmp_path)
+    looks = looks_at(sweep, 20)
+    assert [looks.judge(complete(sweep, 20), most).taken for most in (None, 2, 1)] == [2, 2, 1]
+    options = Options(tracking_uri="sqlite:///none.db", data_dir=tmp_path, fresh=True)
+    with pytest.raises(SpecError, match="train all 20 anew before, by --set seed=… --fresh"):
+        run_until_decided(sweep, 20, options, print)
+
+
+def test_a_claim_on_certain_seeds_gets_no_more(tmp_path: Path) -> None:
+    for where, more in (("seed <= 3", False), ("seed >= 2", True), ("z_dim = 2", True)):
+        sweep = load(tmp_path, MORE.replace("vae}}", f"vae}}, where: {where}}}"))
+        found = looks_at(sweep, 20).judge(complete(sweep, 4)).judgements
+        assert found[0].verdict == "undecided"
+        assert could_be_decided(found) == more
 
 
 def test_a_sweep_without_claims_gets_no_seeds(tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_its_corner_says_what_bare_values_are_of(
     assert f"| {corner.replace('_', chr(92) + '_')} |" in told.stdout
 
 
+def test_rows_are_what_the_figures_have_on_their_x_where_columns_are_their_hue(
+    stored: Path,
+) -> None:
+    rows = table("--columns", "model,mmd", "--metric", "nll")
+    assert list(rows["row"].unique()) == [2, 10]
+
+
 def test_what_is_complete_is_shown_and_told(here: Path) -> None:
     store(here, missing=3)
     done = mimsweep("table", "s.yaml", "--format", "latex", "--output", "t.tex")
@@ -139,6 +146,7 @@ def test_what_is_complete_is_shown_and_told(here: Path) -> None:
             "small: a mean would mix runs that differ in beta_end, mmd; add them to --rows or "
             "--columns, or choose one value by --set beta_end=1",
         ),
+        (["--columns", "z_dim,model,mmd"], "--columns z_dim,model,mmd: say by --rows what makes"),
         (["--output", "s.yaml"], "--output s.yaml: that is a file of small; name another"),
         (["--output", "no/t.tex"], "--output no/t.tex: there is no folder no; make it first"),
     ],

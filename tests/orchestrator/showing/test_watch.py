@@ -75,3 +75,15 @@ def test_figures_are_drawn_until_all_runs_are_complete(
     done = mimsweep("figures", sweep, "--watch")
     assert done.exit_code == 0, done.output
     assert (here / "figures" / "toy" / "combined.png").exists()
+
+
+def test_what_has_failed_is_not_waited_for(sweep: Path, here: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, here)
+    store = Tracking(URI)
+    finish(store, 0, 4)
+    parent = store.start_sweep("toy", "", {}, {})
+    for run_id in store.create_runs(parent, RUNS[4:6], {}):
+        store.fail(run_id, "the loss turned nan", {})
+    store.finish_sweep(parent, "FAILED", {})
+    loaded = load_sweep(sweep)
+    assert [*watch.as_they_grow([loaded], URI)] == [[loaded]]

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, EpochEnded, Event
+from mimsweep.orchestrator.engines.base import (
+    CohortEnded,
+    CohortLost,
+    EpochEnded,
+    Event,
+    RunFailed,
+    RunFinished,
+)  # fmt: skip
 from mimsweep.orchestrator.engines.slurm.commands import State
 from mimsweep.orchestrator.engines.slurm.jobs import Job
 from mimsweep.orchestrator.engines.slurm.mail import Broken, Left, Log, Up
@@ -102,6 +109,28 @@ def test_a_cohort_that_comes_no_farther_within_a_jobs_time_is_not_excused(
         assert lost.excused == expected
         assert job.job.worker == "gone"
         assert not job.job.free
+
+
+def test_who_had_not_a_jobs_whole_time_or_ended_a_run_is_excused(
+    played: Played, tmp_path: Path
+) -> None:
+    played.job.train(0, [])
+    Log(tmp_path / "events.0").append([CohortEnded(0)])
+    assert played.job.hear() == [CohortEnded(0)]
+    played.train(1)  # shortly before the end
+    played.words.append(Left("it was sent SIGUSR2", at_limit=True))
+    (lost,) = played.job.hear()
+    assert isinstance(lost, CohortLost)
+    assert lost.excused
+
+
+@pytest.mark.parametrize("event", [RunFinished("a run", {}, b""), RunFailed("a run", "nan")])
+def test_a_run_that_has_ended_is_progress(played: Played, tmp_path: Path, event: Event) -> None:
+    played.job.train(0, [])
+    Log(tmp_path / "events.0").append([event])
+    (lost,) = played.job.learn(State("TIMEOUT"))
+    assert isinstance(lost, CohortLost)
+    assert lost.excused
 
 
 def test_the_last_events_come_before_the_last_word(played: Played, tmp_path: Path) -> None:

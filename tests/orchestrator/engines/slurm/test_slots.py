@@ -17,6 +17,9 @@ from mimsweep.orchestrator.errors import SpecError
         ("comment=a\n#SBATCH --uid=1", "it must be a long option of sbatch"),
         ("array=1-3", "--slurm array: mimsweep sets that itself"),
         ("--output=here", "--slurm output: mimsweep sets that itself"),
+        ("clusters=other", "--slurm clusters: mimsweep sets that itself, or can't do with it"),
+        ("quiet", "--slurm quiet: mimsweep"),
+        ("ntasks-per-gpu=2", "--slurm ntasks-per-gpu: mimsweep"),
     ],
 )
 def test_an_option_that_no_job_can_have_is_told(said: str, sentence: str) -> None:
@@ -47,6 +50,30 @@ def test_submitit_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch)
 def test_options_of_slurm_are_for_its_engine() -> None:
     with pytest.raises(SpecError, match="--slurm partition=gpu: it is for --engine slurm"):
         choose("local", "cpu", 1, 1.0, ["partition=gpu"])
+
+
+@pytest.mark.parametrize(
+    ("sinfo", "said", "device", "flags"),
+    [
+        ("nogpu* (null)\nother gpu:2(S:0)", [], "cpu", {}),
+        ("cpus (null)\nany* gpu:a100:2", [], "cuda", {"gpus-per-node": "1"}),
+        ("gpu-old (null)", ["partition=gpu-old"], "cpu", {"partition": "gpu-old"}),
+        ("any* gpu:2", ["gres=lscratch:50"], "cuda", {"gres": "lscratch:50", "gpus-per-node": "1"}),
+        ("any* gpu:2", ["gres=gpu:2"], "cuda", {"gres": "gpu:2"}),
+        ("any* gpu:2", ["tres-per-task=gres/gpu:1"], "cuda", {"tres-per-task": "gres/gpu:1"}),
+    ],
+)
+def test_gpus_are_what_slurm_calls_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sinfo: str, said: list[str], device: str,
+    flags: dict[str, str],
+) -> None:  # fmt: skip
+    for name in ("sbatch", "srun", "squeue", "scancel"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+    (tmp_path / "sinfo").write_text(f"#!/bin/sh\necho '{sinfo}'\n")
+    for command in tmp_path.iterdir():
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert slurm_slots("auto", 1, 1.0, said) == (device, 1, flags)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from mimsweep.orchestrator.engines.base import (
     Event,
     RunFinished,
 )
+from mimsweep.orchestrator.engines.slurm import worker
 from mimsweep.orchestrator.engines.slurm.mail import Broken, Left, Log, Up
 from tests.orchestrator.engines.helpers import endless, kinds, specs
 
@@ -126,6 +127,28 @@ def test_a_job_that_was_started_again_has_words_of_its_own(tmp_path: Path) -> No
         assert job.words(1) == [Left("it was sent SIGUSR1", at_limit=True)]
     finally:
         job.process.kill()
+
+
+def test_a_job_that_nobody_knows_of_ends(tmp_path: Path) -> None:
+    """Slurm said that it took none, say, and did."""
+    forgotten = Job(tmp_path, patience=4)
+    words = forgotten.words(0)
+    deadline = time.monotonic() + 60
+    while len(words) < 2:
+        forgotten.alive.touch()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        words += forgotten.words(0)
+    assert words == [Up(), Left("it was given nothing to train", at_limit=False)]
+    assert forgotten.wait() == 0
+
+
+@pytest.mark.parametrize(("ends", "over"), [("", True), ("1", True), ("9999999999", False)])
+def test_a_signal_long_before_a_jobs_end_is_not_that_of_its_time(
+    monkeypatch: pytest.MonkeyPatch, ends: str, over: bool
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_END_TIME", ends)
+    assert worker._nearly_over() == over
 
 
 def test_a_job_ends_when_its_orchestrator_is_silent(tmp_path: Path) -> None:
