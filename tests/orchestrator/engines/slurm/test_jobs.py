@@ -128,7 +128,7 @@ def test_who_had_not_a_jobs_whole_time_or_ended_a_run_is_excused(
 def test_a_run_that_has_ended_is_progress(played: Played, tmp_path: Path, event: Event) -> None:
     played.job.train(0, [])
     Log(tmp_path / "events.0").append([event])
-    (lost,) = played.job.learn(State("TIMEOUT"))
+    *_, lost = played.job.learn(State("TIMEOUT"))
     assert isinstance(lost, CohortLost)
     assert lost.excused
 
