@@ -10,6 +10,7 @@ signals are as they were before, and a second signal raises KeyboardInterrupt wh
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,11 @@ STOP_SECONDS = 4.0
 STORE_SECONDS = 2.5
 """How much of that a store has that takes what it is given slowly, or not at all."""
 
+AGAIN_SECONDS = 0.05
+"""How soon a KeyboardInterrupt is raised again that came where Python ignores errors."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Hook = Callable[["sys.UnraisableHookArgs"], object]
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -48,6 +53,7 @@ class Stop:
         self._noting = False
         self._held = False
         self._late = False
+        self._ignored = False
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -62,10 +68,12 @@ class Stop:
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
         numbers = SIGNALS[:2] if ignored else SIGNALS
         before = {number: signal.signal(number, self._hear) for number in numbers}
+        hook, sys.unraisablehook = sys.unraisablehook, self._again_unless(sys.unraisablehook)
         try:
             yield
         finally:
             if self.asked is None or not self.ends_process:
+                sys.unraisablehook = hook
                 for number, handler in before.items():
                     signal.signal(number, handler)
                 signal.set_wakeup_fd(woken)
@@ -93,14 +101,31 @@ class Stop:
             raise KeyboardInterrupt
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        first = self.asked is None
-        if first:
+        first, self._ignored = self.asked is None or self._ignored, False
+        if self.asked is None:
             self.asked = time.monotonic()
         if self._noting if first else self.ends_process:
             return
         if not self._held:
             raise KeyboardInterrupt
         self._late = True
+
+    def _again_unless(self, others: Hook) -> Hook:
+        """Returns a hook for errors that Python ignores, as in a `__del__`; `others` gets the rest.
+
+        A KeyboardInterrupt that is raised there is raised again, soon, where it is heard.
+        """
+
+        def hook(found: "sys.UnraisableHookArgs") -> None:
+            if found.exc_type is not KeyboardInterrupt:
+                others(found)
+                return
+            self._ignored = True
+            again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+
+        return hook
 
     def _watch(self, reader: int) -> None:
         """Ends the process, some time after the first signal; returns when `reader` is closed."""

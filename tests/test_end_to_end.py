@@ -107,6 +107,7 @@ class Place:
     def status(self) -> dict[str, int]:
         counts = json.loads(self.mimsweep("status", "--json")[0])
         assert (counts.pop("sweep"), counts.pop("stale")) == (self.name, {})
+        assert len(counts.pop("failures")) == counts["failed"]
         return dict(counts)
 
     def results(self) -> pd.DataFrame:

@@ -91,6 +91,25 @@ def test_a_signal_that_comes_while_mlflow_loads_ends_a_run(endless: Path) -> Non
         assert program.stopped(*ALL) == "mimsweep: interrupted"
 
 
+def test_a_signal_that_comes_where_python_ignores_errors_is_heard(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Odd:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    def forget_one_and_wait() -> None:
+        Odd()
+        time.sleep(20)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), STOP.heeded():
+        forget_one_and_wait()
+    assert time.monotonic() - start < STOP_SECONDS
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("command", ["run s.yaml", slow("search small.yaml")])
 @pytest.mark.parametrize("numbers", [ALL, *map(slow, ([signal.SIGINT], [signal.SIGINT] * 3))])
 def test_a_locked_store_keeps_nobody(endless: Path, numbers: list[int], command: str) -> None:

@@ -98,7 +98,7 @@ def test_a_job_that_a_stranger_cancels_loses_its_cohort_which_is_excused(
     assert lost.reason == f"the worker of Slurm job {first} has left: it was sent SIGTERM"
     assert Path(lost.details.removeprefix("see ")).exists()
     assert engine.idle == 1
-    assert kinds(train(engine, 1, specs(2)))[-1] is CohortEnded
+    assert train(engine, 1, specs(2))[-1] == CohortEnded(1)
     (second,) = jobs(empty)
     assert second != first
 
@@ -112,7 +112,7 @@ def test_a_job_that_is_killed_without_a_word_loses_its_cohort(engine: Engine, em
     lost = until_lost(engine)
     assert not lost.excused, "it may be the cohort that has killed it"
     assert lost.reason == f"Slurm job {first} has ended, failed"
-    assert kinds(train(engine, 1, specs(2)))[-1] is CohortEnded
+    assert train(engine, 1, specs(2))[-1] == CohortEnded(1)
 
 
 def test_a_job_that_is_put_back_into_the_queue_goes_on_as_a_slot(
