@@ -32,13 +32,8 @@ def check_webhook(url: str) -> None:
     """
     with suppress(ValueError):  # brackets around what is no address, or a port that is no number
         parts = urlsplit(url)
-        well = parts.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", url)
-        if (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and well
-            and "@" not in parts.netloc
-        ):
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        if known and "@" not in parts.netloc and not re.search(r"[\s\x00-\x1f\x7f]", url):
             return
     raise SpecError(
         "--notify: it must be an address that begins with http:// or https://, without blanks, "

@@ -4,11 +4,15 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.slurm import slurm
 from tests.wheel import install
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Under `nohup` it is ignored, by all that tests start too, which are to end by it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -44,6 +48,21 @@ def cluster() -> Iterator[Path]:
     with slurm() as conf, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(conf))
         yield conf
+
+
+@pytest.fixture(scope="session")
+def without_faults(tmp_path_factory: pytest.TempPathFactory) -> "pd.DataFrame":
+    """What the sweep of `tests.bench` comes to on this machine and SQLite, without faults."""
+    from tests import bench, faults
+
+    ran = faults.run_with(None, tmp_path_factory.mktemp("without"), seed=0)
+    try:
+        assert ran.starts == 1
+        table = ran.results()
+    finally:
+        ran.close()
+    assert len(table) == bench.RUNS
+    return table
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests import faults
-from tests.bench import RUNS, Bench
+from tests.bench import Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 SHORT = {faults.kill_worker, faults.kill_orchestrator, faults.interrupt}
@@ -19,21 +18,9 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]:
-    bench = faults.run_with(None, tmp_path_factory.mktemp("without"), seed=0)
-    try:
-        assert bench.starts == 1
-        table = bench.results()
-        assert len(table) == RUNS
-        yield table
-    finally:
-        bench.close()
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_results_are_those_without_the_fault(
-    fault: faults.Fault, expected: pd.DataFrame, tmp_path: Path
+    fault: faults.Fault, without_faults: pd.DataFrame, tmp_path: Path
 ) -> None:
     if fault in faults.AS_ROOT and os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
@@ -42,6 +29,6 @@ def test_results_are_those_without_the_fault(
     bench = Bench(tmp_path, seed)
     try:
         bench = faults.run_with(fault, tmp_path, seed)
-        bench.check(expected)
+        bench.check(without_faults)
     finally:
         bench.close()

@@ -22,7 +22,6 @@ import pytest
 from mlflow import MlflowClient
 
 from mimsweep.orchestrator.tracking.runs import PROFILE
-from tests import faults
 from tests.bench import MIMSWEEP, Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
@@ -154,18 +153,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             server.stop()
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]:
-    """What the sweep comes to on SQLite, without faults."""
-    bench = faults.run_with(None, tmp_path_factory.mktemp("without"), seed=0)
-    try:
-        yield bench.results()
-    finally:
-        bench.close()
-
-
 def test_a_sweep_outlives_an_outage_of_the_server(
-    server: Server, expected: pd.DataFrame, tmp_path: Path
+    server: Server, without_faults: pd.DataFrame, tmp_path: Path
 ) -> None:
     bench = Bench(tmp_path, seed=1, uri=server.uri)
     try:
@@ -175,7 +164,7 @@ def test_a_sweep_outlives_an_outage_of_the_server(
         time.sleep(OUTAGE_SECONDS)
         server.start()
         assert bench.wait(OUTAGE_SECONDS + 600) == 0, bench.log()
-        bench.check(expected)
+        bench.check(without_faults)
     finally:
         bench.close()
     client = MlflowClient(server.uri)
@@ -256,7 +245,7 @@ class Cluster:
 
 @pytest.mark.parametrize("lost", [False, True], ids=["whole", "a node is killed"])
 def test_a_sweep_completes_on_two_ray_nodes(
-    lost: bool, expected: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lost: bool, without_faults: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Ray's own default depends on whether it has left a token in the home folder.
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
@@ -270,7 +259,7 @@ def test_a_sweep_completes_on_two_ray_nodes(
         if lost:
             cluster.kill(1)
         assert bench.wait(300) == 0, bench.log()
-        bench.check(expected)
+        bench.check(without_faults)
         assert ("tried again" in bench.log()) == lost
     finally:
         bench.close()

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -12,21 +12,12 @@ import pytest
 from mimsweep.orchestrator.cli.main import main
 from tests import faults
 from tests.bench import MIMSWEEP, Bench
+from tests.odd.ending import until as eventually
 from tests.slurm import ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 ON_SLURM = ["--engine", "slurm", "--workers", "2"]
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]:
-    """What the sweep comes to in processes of this machine, without faults."""
-    bench = faults.run_with(None, tmp_path_factory.mktemp("without"), seed=0)
-    try:
-        yield bench.results()
-    finally:
-        bench.close()
 
 
 @pytest.fixture
@@ -44,15 +35,8 @@ def running(conf: Path, states: str = "running,completing") -> list[str]:
     return ask(conf, *command).split()
 
 
-def eventually(happened: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_sweep_completes_with_a_job_cancelled_and_one_requeued(
-    bench: Bench, cluster: Path, expected: pd.DataFrame
+    bench: Bench, cluster: Path, without_faults: pd.DataFrame
 ) -> None:
     bench.start()
     bench.until_training()
@@ -62,7 +46,7 @@ def test_a_sweep_completes_with_a_job_cancelled_and_one_requeued(
     time.sleep(2)
     ask(cluster, "scontrol", "requeue", requeued)
     assert bench.wait(300) == 0, bench.log()
-    bench.check(expected)
+    bench.check(without_faults)
     assert f"the worker of Slurm job {cancelled} has left: it was sent SIGTERM" in bench.log()
     assert f"job {requeued}" in bench.log().replace(cancelled, "")
     assert bench.log().count("tried again") >= 2
@@ -70,7 +54,7 @@ def test_a_sweep_completes_with_a_job_cancelled_and_one_requeued(
 
 
 def test_a_sweep_is_cancelled_and_goes_on(
-    bench: Bench, cluster: Path, expected: pd.DataFrame
+    bench: Bench, cluster: Path, without_faults: pd.DataFrame
 ) -> None:
     bench.start()
     bench.until_training()
@@ -80,11 +64,11 @@ def test_a_sweep_is_cancelled_and_goes_on(
     assert bench.wait(10) == 130
     eventually(lambda: not running(cluster, "pending,running,completing"), 10)
     bench.complete()
-    bench.check(expected)
+    bench.check(without_faults)
 
 
 def test_what_a_killed_orchestrator_leaves_does_no_harm(
-    bench: Bench, cluster: Path, expected: pd.DataFrame
+    bench: Bench, cluster: Path, without_faults: pd.DataFrame
 ) -> None:
     bench.start()
     bench.until_training()
@@ -93,10 +77,12 @@ def test_what_a_killed_orchestrator_leaves_does_no_harm(
     assert running(cluster), "its jobs end when they have missed it for minutes"
     bench.complete()
     ask(cluster, "scancel", "--user=root")
-    bench.check(expected)
+    bench.check(without_faults)
 
 
-def test_the_orchestrator_may_be_a_job(bench: Bench, cluster: Path, expected: pd.DataFrame) -> None:
+def test_the_orchestrator_may_be_a_job(
+    bench: Bench, cluster: Path, without_faults: pd.DataFrame
+) -> None:
     words = [MIMSWEEP, "run", "faults.yaml", "--device", "cpu", *ON_SLURM]
     command = " ".join(map(str, words))
     submit = ["sbatch", "--parsable", f"--chdir={bench.folder}", "--output=log.txt"]
@@ -108,7 +94,7 @@ def test_the_orchestrator_may_be_a_job(bench: Bench, cluster: Path, expected: pd
 
     eventually(lambda: state().strip() in ("COMPLETED", "FAILED", "CANCELLED"), 300)
     assert state().strip() == "COMPLETED", bench.log()
-    bench.check(expected)
+    bench.check(without_faults)
 
 
 @pytest.mark.usefixtures("cluster")

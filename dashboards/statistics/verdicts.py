@@ -150,7 +150,7 @@ def _too_few(claim: Claim, cells: Sequence[Cell], family: _Family) -> str:
 
 def _forecast(judgement: Judgement, levels: Levels) -> Forecast | None:
     claim, cells = judgement.claim, judgement.cells
-    if judgement.verdict != "undecided" or not judgement.tested or claim.of_certain_seeds:
+    if not judgement.seeds_could_decide:
         return None
     seeds = [np.array(cell.seeds) for cell in cells]
     if min(map(len, seeds)) < FEWEST:

@@ -85,8 +85,7 @@ def results(
 
     loaded = load_either(sweep, overrides)
     published = loaded.published if isinstance(loaded, Sweep) else None
-    if output and any(path and _same(output, path) for path in (sweep, published)):
-        raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
+    _require_other(output, loaded.name, sweep, published)
     kind = "sweep" if isinstance(loaded, Sweep) else "search"
     found = listing.results(loaded, resolve_uri(tracking_uri))
     table = found.table
@@ -145,6 +144,7 @@ def table(
     from mimsweep.orchestrator.tracking.writer import Tracking
 
     loaded = load(sweep, overrides)
+    _require_other(output, loaded.name, sweep, loaded.published)
     study = Study(loaded, Tracking(resolve_uri(tracking_uri), create=False).require())
     given = ((text or "").split(",") for text in (rows, columns, metric))
     wanted = Wanted(*([name.strip() for name in names if name.strip()] for names in given))
@@ -154,8 +154,6 @@ def table(
     if len(study.table) < len(loaded.runs):
         tell([f"{loaded.name}: {len(study.table)} of {len(loaded.runs)} runs are complete"])
     if output is not None:
-        if any(path and _same(output, path) for path in (sweep, loaded.published)):
-            raise SpecError(f"--output {output}: that is a file of {loaded.name}; name another")
         write_text(text, output)
         click.echo(f"{output}: {loaded.name}", err=True)
     if as_json:
@@ -164,8 +162,11 @@ def table(
         click.echo(text, nl=False)
 
 
-def _same(path: Path, other: Path) -> bool:
-    return path.exists() and other.exists() and path.samefile(other)
+def _require_other(output: Path | None, name: str, *files: Path | None) -> None:
+    """Refuses to write over a file that a sweep or search of that name has."""
+    for file in filter(None, files):
+        if output and output.exists() and file.exists() and output.samefile(file):
+            raise SpecError(f"--output {output}: that is a file of {name}; name another")
 
 
 @click.command()

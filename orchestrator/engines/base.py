@@ -138,7 +138,7 @@ class Engine(Protocol):
 
     @property
     def waiting(self) -> Mapping[int, str]:
-        """The submitted cohorts that no worker could be had for yet, and why."""
+        """The submitted cohorts that have no worker yet, or whose worker is suspended, and why."""
 
     def submit(self, cohort: int, runs: Sequence[RunSpec]) -> None:
         """Starts to train runs that may be one cohort; there must be a free slot.

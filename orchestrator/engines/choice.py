@@ -1,6 +1,7 @@
 """Which engine, on which kind of device: from the options of a command."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,16 +49,16 @@ def choose(
         SpecError: there is no such device or cluster, or what it takes is not installed.
     """
     if engine == "slurm":
-        return _of_slurm(device, workers, gpus_per_worker, slurm)
+        with _installed(engine):
+            from mimsweep.orchestrator.engines.slurm.engine import SlurmEngine
+            from mimsweep.orchestrator.engines.slurm.slots import slurm_slots
+        kind, jobs, flags = slurm_slots(device, workers, gpus_per_worker, slurm)
+        return Choice(kind, lambda place, log_dir: SlurmEngine(place, jobs, flags, log_dir))
     if slurm:
         raise SpecError(f"--slurm {slurm[0]}: it is for --engine slurm")
     if engine == "ray":
-        try:
+        with _installed(engine):
             from mimsweep.orchestrator.engines.ray import RayEngine, ray_slots
-        except ModuleNotFoundError as error:
-            raise SpecError(
-                f"--engine ray: {error.name} is not installed; pip install 'mimsweep[ray]'"
-            ) from error
         kind, slots = ray_slots(device, workers, gpus_per_worker)
         return Choice(kind, lambda place, _: RayEngine(place, slots, gpus_per_worker))
     kind, gpus = local_slots(device, workers)
@@ -68,15 +69,16 @@ def choose(
     return Choice(kind, lambda place, log_dir: LocalEngine(gpus, place, log_dir), gpus, rival)
 
 
-def _of_slurm(
-    device: str, workers: int | None, gpus_per_worker: float, options: Sequence[str]
-) -> Choice:
+@contextmanager
+def _installed(engine: str) -> Iterator[None]:
+    """Within it what an engine takes is imported.
+
+    Raises:
+        SpecError: it is not installed.
+    """
     try:
-        from mimsweep.orchestrator.engines.slurm.engine import SlurmEngine
-        from mimsweep.orchestrator.engines.slurm.slots import slurm_slots
+        yield
     except ModuleNotFoundError as error:
         raise SpecError(
-            f"--engine slurm: {error.name} is not installed; pip install 'mimsweep[slurm]'"
+            f"--engine {engine}: {error.name} is not installed; pip install 'mimsweep[{engine}]'"
         ) from error
-    kind, slots, flags = slurm_slots(device, workers, gpus_per_worker, options)
-    return Choice(kind, lambda place, log_dir: SlurmEngine(place, slots, flags, log_dir))

@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mimsweep.orchestrator.errors import TrackingError
+from mimsweep.orchestrator.engines.slurm.commands import ask
+from mimsweep.orchestrator.errors import TrackingError, TrainingError
 from mimsweep.orchestrator.gpus import find_gpus
 
 Level = Literal["OK", "WARN", "FAIL"]
@@ -106,14 +106,11 @@ def _devices() -> Check:
 
 
 def _slurm() -> Check:
-    command = ["sinfo", "--noheader", "--format=%P"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        partitions = ask("sinfo", "--noheader", "--format=%P", seconds=20).split()
+    except TrainingError as error:
         return Check("slurm", "WARN", str(error))
-    if done.returncode:
-        return Check("slurm", "WARN", done.stderr.strip().replace("\n", "; "))
-    return Check("slurm", "OK", f"partitions {', '.join(done.stdout.split())}; * is the default")
+    return Check("slurm", "OK", f"partitions {', '.join(partitions)}; * is the default")
 
 
 def _data_sets(data_dir: Path) -> Iterator[Check]:

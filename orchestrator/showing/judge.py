@@ -1,6 +1,5 @@
 """Claims of a sweep file to verdicts, for people and for scripts. Imports pandas as it loads."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from mimsweep.orchestrator.errors import SpecError
 from mimsweep.orchestrator.files.claims.claim import Claim
 from mimsweep.orchestrator.files.fields import FOUND_FIELDS
 from mimsweep.orchestrator.files.sweep import Sweep
+from mimsweep.orchestrator.showing.listing import finite
 from mimsweep.orchestrator.showing.table import fields_of
 
 
@@ -83,16 +83,8 @@ def to_lines(judgement: Judgement) -> list[str]:
 
 def _cell_json(claim: forms.Claim, cell: Cell) -> dict[str, Any]:
     shown = {name: value for name, value in vars(cell).items() if name != "seeds"}
-    told = _no_nan({**shown, "fields": _no_nan(cell.fields), "pairs": cell.pairs})
+    told = finite({**shown, "fields": finite(cell.fields), "pairs": cell.pairs})
     return {**told, "ranking": _ranking_json(claim, cell)} if claim.ranks else told
-
-
-def _no_nan(named: dict[str, Any]) -> dict[str, Any]:
-    """Returns it with None for NaN, which JSON doesn't have."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in named.items()
-    }
 
 
 def _ranking_json(claim: forms.Claim, cell: Cell) -> dict[str, Any] | None:

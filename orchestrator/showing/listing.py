@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +174,7 @@ class Results:
         return {"total": len(self.runs), "complete": len(told), "results": told}
 
 
-def finite(row: Mapping[Hashable, object]) -> dict[str, object]:
+def finite(row: Mapping[Any, object]) -> dict[str, object]:
     """Returns a row for JSON, which has neither NaN nor infinities: null stands for them."""
     return {
         str(name): None if isinstance(value, float) and not math.isfinite(value) else value

@@ -119,10 +119,7 @@ class Verified:
 
 def could_be_decided(judgements: Sequence[Judgement]) -> bool:
     """Returns whether more seeds could decide a claim."""
-    return any(
-        each.verdict == "undecided" and each.tested and not each.claim.of_certain_seeds
-        for each in judgements
-    )
+    return any(each.seeds_could_decide for each in judgements)
 
 
 def verify(sweep: Sweep, uri: str, most: int | None) -> Verified:
@@ -195,13 +192,13 @@ def run_until_decided(
             "--fresh and --seeds-until-decided: the second look would train the first one's seeds "
             f"once more; train all {most} anew before, by --set seed=… --fresh"
         )
-    for number, look in enumerate(looks.sweeps):
+    for taken, look in enumerate(looks.sweeps, start=1):
         with view() as shown:
             outcome = run_sweep(look, options, shown)
         if outcome.interrupted or outcome.failed:
             break
         complete = open_list(options.tracking_uri).frame(sweep.name)
-        verified = looks.judge(complete, number + 1)  # later ones may be at runs that are stale
+        verified = looks.judge(complete, taken)  # later ones may be at runs that are stale
         found = verified.judgements
         left = sum(each.verdict == "undecided" for each in found)
         decided = f"{len(found) - left} of {len(found)} claims are decided"

@@ -79,14 +79,12 @@ def _filled(study: Study, wanted: Wanted) -> Wanted:
 
     Rows that aren't given are told apart by all that the means would mix.
     """
-    axes, figures = study.axes, study.sweep.figures
-    hue: str | Sequence[str] = figures.hue if figures else axes["hue"]
-    hues = [hue] if isinstance(hue, str) else [*hue]
+    axes, hues = study.axes, _hues(study)
     columns = wanted.columns or [axes["x"]]
     rows = wanted.rows
     if not rows:
-        own = [field for field in hues if field not in columns]
-        own = own or [field for field in (axes["x"],) if field not in columns]
+        candidates = (hues, [axes["x"]])
+        own = next(filter(None, ([f for f in each if f not in columns] for each in candidates)), [])
         if not own:
             raise SpecError(f"--columns {','.join(columns)}: say by --rows what makes the rows")
         rows = [*own, *mixed(study.table, [*own, *columns])]
@@ -104,6 +102,13 @@ def _filled(study: Study, wanted: Wanted) -> Wanted:
             allowed = ", ".join(TABLE_METRICS)
             raise SpecError(f"--metric {metric}: there is no such metric; allowed: {allowed}")
     return filled
+
+
+def _hues(study: Study) -> list[str]:
+    """Returns the fields that tell the lines of a sweep's figures apart."""
+    figures = study.sweep.figures
+    hue: str | Sequence[str] = figures.hue if figures else study.axes["hue"]
+    return [hue] if isinstance(hue, str) else [*hue]
 
 
 def _listed(fields: Sequence[str]) -> str:
@@ -126,10 +131,7 @@ def _called(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
 def for_report(study: Study, invocations: Sequence[Invocation]) -> str:
     """Returns the table of the figures that a sweep asks for, as HTML; nothing of one row."""
     figures = study.sweep.figures
-    if not figures:
-        return ""
-    hues = {figures.hue} if isinstance(figures.hue, str) else {*figures.hue}
-    if "seed" in {figures.x, *hues} or hues == {figures.x}:
+    if not figures or "seed" in (figures.x, *_hues(study)) or _hues(study) == [figures.x]:
         return ""
     made = means(study, Wanted())
     return to_html(made, versions(invocations)) if len(made.rows) > 1 else ""

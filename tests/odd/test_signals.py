@@ -42,9 +42,6 @@ objective: {metric: nll, direction: minimize}
 trials: 5
 parallel: 2
 """
-ENDS = [(0, ""), (130, "mimsweep: interrupted\n"), (-signal.SIGINT, "")]
-"""In time; by a signal; and by one that came before the command line was loaded."""
-
 GOES_ON = "the same command completes what is missing"
 TRAINS = "SELECT 1 FROM tags WHERE key = 'mimsweep.run_key'"
 
@@ -160,7 +157,8 @@ def test_other_commands_end_without_a_traceback(
             program.signal(signal.SIGINT, signal.SIGINT)
         code, _, err = program.end()
         assert time.monotonic() - start < STOP_SECONDS
-    assert (code, err) in ENDS
+    before_it_loads = [(-signal.SIGINT, "")] if seconds < 0.5 else []  # as told below
+    assert (code, err) in [(0, ""), (130, "mimsweep: interrupted\n"), *before_it_loads]
 
 
 def test_a_signal_waits_until_a_process_is_started() -> None:

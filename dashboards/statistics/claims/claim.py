@@ -119,6 +119,11 @@ class Judgement:
     forecast: Forecast | None = None
 
     @property
+    def seeds_could_decide(self) -> bool:
+        """Whether it is undecided though all is there, and more seeds can be had."""
+        return self.verdict == "undecided" and self.tested and not self.claim.of_certain_seeds
+
+    @property
     def pairs(self) -> int:
         """Pairs in all cells."""
         return sum(cell.pairs for cell in self.cells)

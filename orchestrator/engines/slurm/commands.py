@@ -1,14 +1,10 @@
-"""What Slurm is told and asked: to take jobs, by submitit; how they are; to end them."""
+"""What Slurm is told and asked by its commands, without submitit: how jobs are; to end them."""
 
 import os
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-from submitit import SlurmExecutor
-from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from mimsweep.orchestrator.errors import TrainingError
 from mimsweep.orchestrator.surroundings import variables
@@ -18,9 +14,6 @@ ASK_SECONDS = 60.0
 
 HURRIED_SECONDS = 1.5
 """Likewise one for which somebody waits who has pressed Ctrl-C."""
-
-SIGNAL_SECONDS = 30
-"""How long before its time is over a job is sent SIGUSR2."""
 
 _OF_SCRIPTS = frozenset(
     f"SBATCH_{name}"
@@ -72,60 +65,13 @@ BY_SLURM = frozenset({"BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "REVOKED"})
 BY_OTHERS = frozenset({"CANCELLED", "DEADLINE", "TIMEOUT", GONE := "no longer known to Slurm"})
 """States in which it was ended by people, or by their limits."""
 
-
-class _Executor(SlurmExecutor):
-    """Gives sbatch options as its arguments: in a script the user's environment is above them."""
-
-    def __init__(self, folder: Path, options: Mapping[str, str | bool]) -> None:
-        super().__init__(folder)
-        self._options = options
-
-    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return ["sbatch", *words(self._options), str(submission_file_path)]
+STOPPED = frozenset({"STOPPED", "SUSPENDED"})
+"""States in which it has made room for others, and will go on."""
 
 
 def words(options: Mapping[str, str | bool]) -> list[str]:
     """Returns options of sbatch as its arguments."""
     return [f"--{key}" if value is True else f"--{key}={value}" for key, value in options.items()]
-
-
-STOPPED = frozenset({"STOPPED", "SUSPENDED"})
-"""States in which it has made room for others, and will go on."""
-
-
-def submit(
-    calls: Sequence[Callable[[], None]],
-    folder: Path,
-    name: str,
-    options: Mapping[str, str | bool],
-) -> list[str]:
-    """Submits a job for each of some calls, several as an array; returns their ids.
-
-    Args:
-        calls: what is called, in jobs that can load the modules that these are of.
-        folder: gets the scripts of the jobs, and what they print.
-        name: of the jobs.
-        options: of sbatch, by their long names; True for one without a value.
-
-    Raises:
-        TrainingError: Slurm takes none, in its words.
-    """
-    executor = _Executor(folder, options)
-    executor.update_parameters(
-        job_name=name,
-        time=None,  # else submitit's five minutes; the partition has a default
-        wckey=None,
-        signal_delay_s=SIGNAL_SECONDS,
-        stderr_to_stdout=True,
-        array_parallelism=len(calls),
-        setup=["export PYTHONSAFEPATH=1"],  # a folder `models` where the user is is not ours
-        additional_parameters={"requeue": True},
-    )
-    try:
-        with outside():
-            return [job.job_id for job in executor.submit_array(calls)]
-    except (FailedJobError, FailedSubmissionError, OSError) as error:
-        raise TrainingError(f"Slurm takes no job: {_clause(str(error))}") from error
 
 
 def states() -> dict[str, State]:
@@ -172,12 +118,12 @@ def ask(*command: str, seconds: float = ASK_SECONDS) -> str:
             errors="replace",
             check=False,
             timeout=seconds,
-            env={name: value for name, value in os.environ.items() if name not in _not_for_us()},
+            env={name: os.environ[name] for name in {*os.environ} - _not_for_us()},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TrainingError(f"{command[0]}: {error}") from error
     if done.returncode:
-        raise TrainingError(f"{command[0]}: {_clause(done.stderr) or 'it fails, without a word'}")
+        raise TrainingError(f"{command[0]}: {clause(done.stderr) or 'it fails, without a word'}")
     return done.stdout
 
 
@@ -202,7 +148,7 @@ def _not_for_us() -> set[str]:
     return found & {*os.environ}
 
 
-def _clause(text: str) -> str:
+def clause(text: str) -> str:
     """Returns what a command says is wrong, without its own name and without advice."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Try ")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
-from mimsweep.orchestrator.engines.slurm import commands
+from mimsweep.orchestrator.engines.slurm import commands, submission
 from mimsweep.orchestrator.engines.slurm.commands import GONE, State
 from mimsweep.orchestrator.engines.slurm.slots import Flags
 from mimsweep.orchestrator.errors import TrainingError
@@ -52,7 +52,7 @@ class Desk:
             refused: seconds for which Slurm may take no job.
         """
         self.refusal = self.silence = ""
-        self.most = MOST
+        self.most, self._tried = MOST, 0
         self._folder = folder
         self._name = name
         self._flags = flags
@@ -70,9 +70,9 @@ class Desk:
 
     def submit(self, calls: Sequence[Callable[[], None]]) -> None:
         """Submits a job for each call; `taken` says when Slurm has them."""
-        self.most = len(calls)
+        self._tried = len(calls)
         self._submitted = _in_thread(
-            lambda: commands.submit(calls, self._folder, self._name, self._flags)
+            lambda: submission.submit(calls, self._folder, self._name, self._flags)
         )
 
     def taken(self, needed: bool) -> list[str]:
@@ -94,7 +94,7 @@ class Desk:
             self._refused_since = self._refused_since if self.refusal else now
             self.refusal = str(error)
             self._again = now + self._every
-            self.most = max(1, self.most // 2)  # a user may have so many in the queue
+            self.most = max(1, self._tried // 2)  # a user may have so many in the queue
             if needed and now - self._refused_since >= self._patience:
                 raise
             return []

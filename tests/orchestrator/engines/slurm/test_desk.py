@@ -1,14 +1,13 @@
 """What is done when Slurm refuses jobs, or doesn't answer; its commands are a test's."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mimsweep.orchestrator.engines.slurm import commands
+from mimsweep.orchestrator.engines.slurm import commands, submission
 from mimsweep.orchestrator.engines.slurm.desk import MOST, Desk
 from mimsweep.orchestrator.errors import TrainingError
+from tests.odd.ending import until
 
 
 def refuse(*_: object) -> list[str]:
@@ -17,27 +16,15 @@ def refuse(*_: object) -> list[str]:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(commands, "submit", refuse)
+    monkeypatch.setattr(submission, "submit", refuse)
     return Desk(tmp_path, "mimsweep-a", {}, ask=0.0, refused=0.0)
-
-
-def answered(desk: Desk, look: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def submitted(desk: Desk, count: int, needed: bool) -> list[str]:
     desk.submit([print] * count)
-    deadline = time.monotonic() + 20
-    while not desk.ready:
-        taken = desk.taken(needed)
-        if taken:
-            return taken
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return []
+    taken: list[str] = []
+    until(lambda: taken.extend(desk.taken(needed)) or desk.ready)
+    return taken
 
 
 def test_fewer_are_asked_for_where_many_are_refused(
@@ -47,7 +34,9 @@ def test_fewer_are_asked_for_where_many_are_refused(
     for asked, most in ((100, 50), (50, 25), (1, 1)):
         assert submitted(desk, asked, needed=False) == []
         assert (desk.most, desk.refusal) == (most, "Slurm takes no job: Socket timed out")
-    monkeypatch.setattr(commands, "submit", lambda calls, *_: [f"7_{n}" for n in range(len(calls))])
+    monkeypatch.setattr(
+        submission, "submit", lambda calls, *_: [f"7_{n}" for n in range(len(calls))]
+    )
     assert submitted(desk, 2, needed=False) == ["7_0", "7_1"]
     assert (desk.most, desk.refusal) == (MOST, "")
 
@@ -65,8 +54,8 @@ def test_that_slurm_says_nothing_of_jobs_is_told(
         raise ValueError("no number")
 
     monkeypatch.setattr(commands, "states", states)
-    answered(desk, lambda: desk.told(soon=False) is None and desk.silence)
+    until(lambda: desk.told(soon=False) is None and desk.silence)
     assert desk.silence == "Slurm says nothing of its jobs: no number"
     monkeypatch.setattr(commands, "states", dict)
-    answered(desk, lambda: desk.told(soon=False))
+    until(lambda: desk.told(soon=False))
     assert desk.silence == ""

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,6 +12,7 @@ import pytest
 
 from mimsweep.orchestrator.engines.base import CohortEnded, CohortLost, Drop, Engine, Event
 from mimsweep.orchestrator.errors import SpecError, TrainingError
+from tests.odd.ending import until as eventually
 from tests.orchestrator.engines.helpers import (
     endless,
     kinds,
@@ -44,13 +45,6 @@ def jobs(conf: Path) -> dict[str, str]:
     """The state of each job that has not ended, by its id."""
     text = ask(conf, "squeue", "--noheader", "--array", "--format=%i %T")
     return dict(line.split() for line in text.splitlines())
-
-
-def eventually(happened: Callable[[], object], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture

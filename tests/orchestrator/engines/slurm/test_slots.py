@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mimsweep.orchestrator.engines import slurm
 from mimsweep.orchestrator.engines.choice import choose
 from mimsweep.orchestrator.engines.slurm.slots import slurm_slots
 from mimsweep.orchestrator.errors import SpecError
@@ -42,6 +43,7 @@ def test_submitit_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch)
     ours = "mimsweep.orchestrator.engines.slurm."
     for name in [name for name in sys.modules if name.startswith((ours, "submitit."))]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(slurm, "submission", raising=False)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(SpecError, match=r"submitit is not installed; pip install 'mimsweep\[slurm"):
         choose("slurm", "cpu", 1, 1.0)
